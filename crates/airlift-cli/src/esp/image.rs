@@ -1,0 +1,8 @@
+//! `airlift esp image`.
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {}
+}

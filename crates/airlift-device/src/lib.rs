@@ -1,0 +1,2 @@
+//! The update engine of a device.
+#![cfg_attr(not(test), no_std)]

@@ -1,0 +1,1 @@
+//! ESP-IDF app_image.

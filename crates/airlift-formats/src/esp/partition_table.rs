@@ -1,0 +1,1 @@
+//! ESP-IDF partition_table.

@@ -1,0 +1,1 @@
+//! A NOR flash that can lose power at any operation, virtual boards and virtual devices.

@@ -1,1 +1,3 @@
 //! A NOR flash that can lose power at any operation, virtual boards and virtual devices.
+
+pub mod flash;

@@ -82,7 +82,7 @@ impl Naive {
                 size: self.size(),
             });
         }
-        if start % self.word != 0 || len % self.word != 0 {
+        if !start.is_multiple_of(self.word) || !len.is_multiple_of(self.word) {
             return Err(FlashError::NotAligned {
                 offset,
                 len,
@@ -130,7 +130,7 @@ impl Naive {
                 size,
             });
         }
-        if from as usize % self.sector != 0 || to as usize % self.sector != 0 {
+        if !((from | to) as usize).is_multiple_of(self.sector) {
             return Err(FlashError::NotAligned {
                 offset: from,
                 len,

@@ -1,0 +1,6 @@
+//! The ESP-IDF partition table against the golden vectors, and against its own rules.
+
+mod esp_partition_table {
+    mod binary;
+    mod golden;
+}

@@ -1,1 +1,1 @@
-//! ESP-IDF app_image.
+//! App and boot loader images of ESP-IDF.

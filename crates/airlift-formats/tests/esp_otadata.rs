@@ -144,14 +144,13 @@ fn dump(name: &str) -> [Record; 2] {
         .unwrap_or_else(|error| panic!("golden vectors are missing: {}: {error}", path.display()));
     assert_eq!(bytes.len(), PARTITION_SIZE as usize, "{name}");
     let sectors: Vec<_> = bytes.chunks(SECTOR_SIZE as usize).collect();
-    let records = [0, 1].map(|i: usize| {
+    [0, 1].map(|i: usize| {
         let (record, rest) = sectors[i].split_first_chunk().unwrap();
         assert!(rest.iter().all(|byte| *byte == 0xFF), "{name}");
         let parsed = Record::parse(record);
         assert_eq!(&parsed.emit(), record, "{name}");
         parsed
-    });
-    records
+    })
 }
 
 /// The board of a scenario: which images are good, and their secure versions.

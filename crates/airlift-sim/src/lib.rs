@@ -1,3 +1,4 @@
 //! A NOR flash that can lose power at any operation, virtual boards and virtual devices.
 
+pub mod board;
 pub mod flash;

@@ -1,0 +1,5 @@
+//! The virtual ESP board.
+
+mod boots;
+mod flashed;
+mod scenarios;

@@ -1,0 +1,336 @@
+//! The engine's memory of what it was doing: a small append-only log in a flash region of its own.
+//!
+//! ```text
+//! sector 0                                   sector 1
+//! +--------+--------+-----------+--------+   +--------+- - - - - - - -
+//! | record | record | marks ... | record |   | record |    erased
+//! +--------+--------+-----------+--------+   +--------+- - - - - - - -
+//!   seq 7    seq 8    of seq 8    seq 9        seq 10 = the state
+//! ```
+//!
+//! A [`Record`] is 64 bytes with a CRC-32 over all of them; the valid record with the highest sequence number is the
+//! state. A torn record fails its CRC (or cannot be read) and counts as not written. When a sector is full, the next one
+//! is erased and written; the old one keeps the state until the new record is whole, so two sectors are the minimum and
+//! wear spreads over all of them.
+//!
+//! A record can reserve **marks** behind itself: one flash word each, programmed when one more stretch of an image is
+//! durable. A mark needs no CRC: it is programmed after the data that it speaks of, so a torn one is as good as a whole
+//! one, and a lost one costs a stretch that is fetched again.
+//!
+//! A word may look erased and yet have been programmed by a write that the power cut tore: programming it again would be
+//! refused by some parts and destroy it on others. So every record is read back after it is written, and if it did not
+//! take, written again at the next position.
+//!
+//! The format is documented in `docs/journal.md`.
+
+use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
+use embedded_storage_async::nor_flash::NorFlash;
+
+use crate::flash::{ERASED, Region, is_blank, read_array};
+
+/// Bytes of one record; a multiple of every supported flash word (1 to 64 bytes).
+pub const RECORD_LEN: u32 = 64;
+
+/// How many positions are tried before a record is given up.
+const WRITE_ATTEMPTS: u32 = 8;
+
+const MAGIC: u16 = 0x4A41; // "AJ"
+const VERSION: u8 = 1;
+
+/// The step that an update has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// The slot is being written; the marks say how far.
+    Downloading = 1,
+    /// Whole and verified in the slot; the boot selection does not name it.
+    Staged = 2,
+    /// The boot selection is being, or has been, told to try the slot.
+    Armed = 3,
+    /// The image runs on trial.
+    OnTrial = 4,
+    /// The application said that the image is good; the boot selection is being told.
+    Confirming = 5,
+    /// The application said that the image is bad; the boot selection is being told.
+    Rejecting = 6,
+    /// Ended: the image runs and is confirmed.
+    Confirmed = 7,
+    /// Ended: the boot loader or the application went back to the image before.
+    RolledBack = 8,
+    /// Ended: the image was refused before it became bootable.
+    Refused = 9,
+}
+
+impl Phase {
+    /// The boot selection may be about to change, or have changed, because of the update.
+    pub(crate) const fn is_pending(self) -> bool {
+        matches!(
+            self,
+            Self::Staged | Self::Armed | Self::OnTrial | Self::Confirming | Self::Rejecting
+        )
+    }
+
+    const fn from_u8(value: u8) -> Option<Self> {
+        Some(match value {
+            1 => Self::Downloading,
+            2 => Self::Staged,
+            3 => Self::Armed,
+            4 => Self::OnTrial,
+            5 => Self::Confirming,
+            6 => Self::Rejecting,
+            7 => Self::Confirmed,
+            8 => Self::RolledBack,
+            9 => Self::Refused,
+            _ => return None,
+        })
+    }
+}
+
+/// One state of one update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// How far the update is.
+    pub phase: Phase,
+    /// The slot that it goes to.
+    pub slot: u8,
+    /// How often the boot selection was told to try the image.
+    pub attempts: u8,
+    /// Why it ended, for [`Phase::RolledBack`], [`Phase::Rejecting`] and [`Phase::Refused`]: see
+    /// [`Refusal::code`](crate::Refusal::code) and [`Outcome`](crate::Outcome). 0: no reason.
+    pub reason: u8,
+    /// The outcome has been told to the server.
+    pub reported: bool,
+    /// Length of the image in bytes.
+    pub length: u32,
+    /// Bytes of the image that one mark stands for; a multiple of the sector size. 0: no marks.
+    pub stride: u32,
+    /// SHA-256 of the image.
+    pub sha256: [u8; 32],
+}
+
+impl Record {
+    fn emit(&self, sequence: u32) -> [u8; RECORD_LEN as usize] {
+        let mut bytes = [0; RECORD_LEN as usize];
+        let (body, check) = bytes.split_at_mut(RECORD_LEN as usize - 4);
+        let fields: [&[u8]; 6] = [
+            &MAGIC.to_le_bytes(),
+            &[
+                VERSION,
+                self.phase as u8,
+                self.slot,
+                self.attempts,
+                self.reason,
+                self.reported.into(),
+            ],
+            &sequence.to_le_bytes(),
+            &self.length.to_le_bytes(),
+            &self.stride.to_le_bytes(),
+            &self.sha256,
+        ];
+        for (to, from) in body.iter_mut().zip(fields.into_iter().flatten()) {
+            *to = *from;
+        }
+        check.copy_from_slice(&crc(body).to_le_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8; RECORD_LEN as usize]) -> Option<(u32, Self)> {
+        let (body, check) = bytes.split_last_chunk::<4>()?;
+        let (head, rest) = body.split_first_chunk::<8>()?;
+        let [m0, m1, version, phase, slot, attempts, reason, reported] = *head;
+        // The cheap look first: most positions of a journal are blank.
+        if u16::from_le_bytes([m0, m1]) != MAGIC
+            || version != VERSION
+            || crc(body) != u32::from_le_bytes(*check)
+        {
+            return None;
+        }
+        let (sequence, rest) = rest.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (stride, rest) = rest.split_first_chunk::<4>()?;
+        let (sha256, _) = rest.split_first_chunk::<32>()?;
+        let record = Self {
+            phase: Phase::from_u8(phase)?,
+            slot,
+            attempts,
+            reason,
+            reported: reported != 0,
+            length: u32::from_le_bytes(*length),
+            stride: u32::from_le_bytes(*stride),
+            sha256: *sha256,
+        };
+        Some((u32::from_le_bytes(*sequence), record))
+    }
+
+    /// How many marks the record has behind it.
+    const fn marks(&self) -> u32 {
+        match self.stride {
+            0 => 0,
+            stride => self.length.div_ceil(stride),
+        }
+    }
+}
+
+/// CRC-32 (IEEE), bit by bit: a table would cost more flash than the journal itself.
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
+    const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+    CRC.checksum(bytes)
+}
+
+/// The journal could not be written: the flash refuses or loses what is written to it.
+#[derive(Debug)]
+pub struct Unwritable;
+
+/// The log in its region, and the state that it holds.
+#[derive(Debug)]
+pub struct Journal {
+    region: Region,
+    /// Where the next record may go, relative to the region.
+    next: u32,
+    /// Where the current record is, relative to the region.
+    at: u32,
+    sequence: u32,
+    current: Option<Record>,
+}
+
+impl Journal {
+    /// Finds the state in `region`, which must be two or more whole sectors (the updater checks that).
+    pub async fn mount<F: NorFlash>(flash: &mut F, region: Region) -> Self {
+        let mut journal = Self {
+            region,
+            next: 0,
+            at: 0,
+            sequence: 0,
+            current: None,
+        };
+        let sector = F::ERASE_SIZE as u32;
+        let mut start = 0;
+        while start < region.len {
+            let mut at = start;
+            while at + RECORD_LEN <= start + sector {
+                let bytes = read_array(flash, region.offset + at).await;
+                if let Some((sequence, record)) = bytes.as_ref().and_then(Record::parse)
+                    && at - start + Self::room::<F>(&record) <= sector
+                    && (journal.current.is_none() || sequence > journal.sequence)
+                {
+                    journal.sequence = sequence;
+                    journal.current = Some(record);
+                    journal.at = at;
+                    journal.next = at + Self::room::<F>(&record);
+                }
+                at += RECORD_LEN;
+            }
+            start += sector;
+        }
+        if journal.current.is_none() {
+            // Nothing is known of the first sector: as if it were full.
+            journal.next = region.len;
+        }
+        journal
+    }
+
+    /// The state: the newest whole record.
+    pub const fn current(&self) -> Option<&Record> {
+        self.current.as_ref()
+    }
+
+    /// Appends `record`; when this returns `Ok`, it is the state after any power cut.
+    pub async fn append<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        record: Record,
+    ) -> Result<(), Unwritable> {
+        let sector = F::ERASE_SIZE as u32;
+        let room = Self::room::<F>(&record);
+        let sequence = self.sequence.checked_add(1).ok_or(Unwritable)?;
+        let bytes = record.emit(sequence);
+        for _ in 0..WRITE_ATTEMPTS {
+            // `next` may be exactly at the end of its sector (or of the region): then it is full.
+            let used = match self.next % sector {
+                0 => sector,
+                used => used,
+            };
+            if used + room > sector {
+                // The state lies in the sector that `at` is in: never erase that one.
+                let mut to = self.at / sector + 1;
+                if to * sector >= self.region.len {
+                    to = 0;
+                }
+                let to = to * sector;
+                let from = self.region.offset + to;
+                flash
+                    .erase(from, from + sector)
+                    .await
+                    .map_err(|_| Unwritable)?;
+                self.next = to;
+            }
+            let at = self.next;
+            self.next = at + RECORD_LEN;
+            let address = self.region.offset + at;
+            let blank = read_array::<{ RECORD_LEN as usize }, F>(flash, address)
+                .await
+                .is_some_and(|bytes| is_blank(&bytes));
+            // An error of the write itself is not asked for its reason: what counts is what can be read.
+            if blank
+                && flash.write(address, &bytes).await.is_ok()
+                && read_array(flash, address).await == Some(bytes)
+            {
+                self.at = at;
+                self.next = at + room;
+                self.sequence = sequence;
+                self.current = Some(record);
+                return Ok(());
+            }
+        }
+        Err(Unwritable)
+    }
+
+    /// The shortest stretch that one mark can stand for so that a record for an image of `length` bytes and its marks fit
+    /// into one sector.
+    pub fn stride<F: NorFlash>(length: u32) -> u32 {
+        let sector = F::ERASE_SIZE as u32;
+        let marks = (sector - RECORD_LEN) / F::WRITE_SIZE as u32;
+        let sectors = length.div_ceil(sector);
+        sectors.div_ceil(marks.max(1)).max(1) * sector
+    }
+
+    /// Programs mark `number` of the current record. Marks are a help, not a promise: one that cannot be programmed costs
+    /// a stretch that is fetched again.
+    pub async fn mark<F: NorFlash>(&self, flash: &mut F, number: u32) {
+        if self.current.is_some_and(|record| number < record.marks()) {
+            let word = [0; RECORD_LEN as usize];
+            let address = self.mark_address::<F>(number);
+            if let Some(word) = word.get(..F::WRITE_SIZE) {
+                let _ = flash.write(address, word).await;
+            }
+        }
+    }
+
+    /// How many bytes of the current record's image are durable according to its marks.
+    pub async fn marked<F: NorFlash>(&self, flash: &mut F) -> u32 {
+        let Some(record) = self.current else { return 0 };
+        // From the end: a mark in between may be missing, see `mark`.
+        let mut number = record.marks();
+        while number > 0 {
+            let mut word = [ERASED; RECORD_LEN as usize];
+            if let Some(word) = word.get_mut(..F::WRITE_SIZE) {
+                let read = flash.read(self.mark_address::<F>(number - 1), word).await;
+                if read.is_err() || !is_blank(word) {
+                    break;
+                }
+            }
+            number -= 1;
+        }
+        record.stride.saturating_mul(number).min(record.length)
+    }
+
+    const fn mark_address<F: NorFlash>(&self, number: u32) -> u32 {
+        self.region.offset + self.at + RECORD_LEN + number * F::WRITE_SIZE as u32
+    }
+
+    /// Bytes that a record and its marks take, in whole records.
+    const fn room<F: NorFlash>(record: &Record) -> u32 {
+        let bytes = RECORD_LEN.saturating_add(record.marks().saturating_mul(F::WRITE_SIZE as u32));
+        bytes.saturating_add(RECORD_LEN - 1) / RECORD_LEN * RECORD_LEN
+    }
+}

@@ -1,0 +1,530 @@
+//! The orchestrator: one update from offer to confirmation, over any number of power cuts.
+//!
+//! ```text
+//!          begin, write, finish          activate            reboot              confirm
+//!  Idle ------------------------> Staged ---------> Armed ---------> OnTrial ----------------> Idle (Confirmed)
+//!    ^   Downloading: resumes       ^  ^  the record    |  the boot     |  reject, any reset
+//!    |   where it stopped           |  +- was torn -----+  loader says  +--------------------> Idle (RolledBack)
+//!    +--- Refused                   |                      no: RolledBack
+//!                                   +---- the confirmation was torn
+//! ```
+//!
+//! Each arrow is one journal record written *before* the flash is changed, so that [`Updater::start`], which every boot
+//! begins with, can tell from the journal and the boot selection what really happened.
+
+mod download;
+mod error;
+
+use embedded_storage_async::nor_flash::NorFlash;
+
+pub use download::Download;
+pub use error::{Error, LayoutError, Refusal};
+
+use crate::flash::Region;
+use crate::install::{BootControl, SlotState};
+use crate::journal::{Journal, Phase, RECORD_LEN, Record};
+use crate::verify::ImageCheck;
+
+/// How often the boot selection is told to try one image. More than once only when the image was not seen to start: a
+/// power cut can tear the boot selection, or come while the boot loader is at work. An image that did start and did not
+/// confirm is not tried again.
+pub const MAX_ATTEMPTS: u8 = 3;
+
+/// Where things are in the flash.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout<'l> {
+    /// The app slots; the slot number is the index.
+    pub slots: &'l [Region],
+    /// The journal's region: two sectors or more.
+    pub journal: Region,
+}
+
+/// An image that is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its length in bytes.
+    pub length: u32,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+}
+
+/// How the last update ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The image runs and was confirmed.
+    Confirmed,
+    /// The image was given up, and the one before runs. `started`: it had run on trial; otherwise the boot loader never
+    /// got it to the point where this engine starts. `reason` is what the application gave to [`Updater::reject`], or 0.
+    RolledBack {
+        /// It had run on trial.
+        started: bool,
+        /// The application's reason.
+        reason: u8,
+    },
+    /// The image never became bootable; the code is that of [`Refusal::code`].
+    Refused(u8),
+}
+
+/// What the device can truthfully say of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// No update is going on.
+    Idle {
+        /// How the last one ended, with the digest of its image and whether that was [reported](Updater::reported).
+        last: Option<(Outcome, [u8; 32], bool)>,
+    },
+    /// A download was begun; what is durable of it need not be fetched again.
+    Downloading {
+        /// What is being fetched.
+        offer: Offer,
+        /// Bytes that are durable.
+        durable: u32,
+    },
+    /// A whole, verified image waits for [`Updater::activate`].
+    Staged {
+        /// What was fetched.
+        offer: Offer,
+    },
+    /// The next boot tries the image: reboot.
+    Armed {
+        /// What will be tried.
+        offer: Offer,
+    },
+    /// The running app is on trial: [`Updater::confirm`] or [`Updater::reject`] it.
+    OnTrial {
+        /// What is being tried.
+        offer: Offer,
+        /// The boot loader goes back by itself if the app does not confirm. `false`: it does not know how to (a boot
+        /// loader built without rollback), and the trial is the app's own affair.
+        monitored: bool,
+    },
+    /// The app on trial was rejected: reboot to go back.
+    Rejected {
+        /// What was tried.
+        offer: Offer,
+    },
+}
+
+/// The engine: owns the flash and the boot selection.
+#[derive(Debug)]
+pub struct Updater<'l, F, B> {
+    flash: F,
+    boot: B,
+    layout: Layout<'l>,
+    running: Option<u8>,
+    journal: Journal,
+    status: Status,
+}
+
+impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
+    /// Starts the engine, once at every boot: finds out what the last power cut or reboot interrupted, and repairs what
+    /// needs it. There is no other way to get an updater, so this cannot be forgotten.
+    ///
+    /// `running` is the slot that the boot loader started, `None` for a factory app outside of the slots.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layout`] if the regions do not fit the flash or each other; an error of the flash. Repairs are idempotent:
+    /// call again after the next boot.
+    pub async fn start(
+        mut flash: F,
+        boot: B,
+        layout: Layout<'l>,
+        running: Option<u8>,
+    ) -> Result<Self, Error<F::Error>> {
+        check_layout::<F>(&layout, running, flash.capacity() as u32)?;
+        let journal = Journal::mount(&mut flash, layout.journal).await;
+        let mut updater = Self {
+            status: Status::Idle { last: None },
+            running,
+            layout,
+            journal,
+            flash,
+            boot,
+        };
+        updater.recover().await?;
+        Ok(updater)
+    }
+
+    /// What the device can truthfully say of itself.
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The slot that runs; `None`: a factory app outside of the slots.
+    pub const fn running(&self) -> Option<u8> {
+        self.running
+    }
+
+    /// The slot that the next image goes to: the one after the running one. `None` if there is none.
+    pub fn passive(&self) -> Option<u8> {
+        let slots = self.layout.slots.len() as u8;
+        let slot = match self.running {
+            Some(running) if running + 1 < slots => running + 1,
+            _ => 0,
+        };
+        (slot < slots && Some(slot) != self.running).then_some(slot)
+    }
+
+    /// The region of the slot that the next image goes to.
+    pub fn passive_region(&self) -> Option<Region> {
+        self.layout.slots.get(usize::from(self.passive()?)).copied()
+    }
+
+    /// Begins an update, or goes on with one that was interrupted, if it is the same image.
+    ///
+    /// Nothing is erased yet: that happens when the first bytes have been looked at. `buffer` gathers bytes between the
+    /// network and the flash: at least [`ImageCheck::PREFIX`] bytes and one flash word; a multiple of the word size, and a
+    /// divisor of the sector size, is best.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], before anything was touched: while a trial is pending, if there is no slot for it, or if it does
+    /// not fit. A second update replaces an unfinished other one.
+    pub async fn begin<'u, 'b, C: ImageCheck>(
+        &'u mut self,
+        offer: Offer,
+        check: C,
+        buffer: &'b mut [u8],
+    ) -> Result<Download<'u, 'l, 'b, F, B, C>, Error<F::Error>> {
+        if matches!(
+            self.status,
+            Status::OnTrial { .. } | Status::Rejected { .. }
+        ) {
+            return Err(Refusal::TrialPending.into());
+        }
+        let slot = self.passive().ok_or(Refusal::NoSlot)?;
+        let region = self.passive_region().ok_or(Refusal::NoSlot)?;
+        if offer.length == 0 {
+            return Err(Refusal::Empty.into());
+        }
+        if offer.length > region.len {
+            return Err(Refusal::TooBig {
+                length: offer.length,
+                slot: region.len,
+            }
+            .into());
+        }
+        if buffer.len() < C::PREFIX.max(F::WRITE_SIZE).next_multiple_of(F::WRITE_SIZE) {
+            return Err(Error::BufferTooSmall);
+        }
+        // What is there of this very image, in this very slot?
+        let known = self.journal.current().copied().filter(|record| {
+            record.slot == slot && record.length == offer.length && record.sha256 == offer.sha256
+        });
+        let durable = match known {
+            Some(record) => match record.phase {
+                Phase::Downloading => self.journal.marked(&mut self.flash).await,
+                // The bytes are there, and are verified again before anything is done with them.
+                Phase::Staged | Phase::Armed | Phase::RolledBack => offer.length,
+                _ => 0,
+            },
+            None => 0,
+        };
+        Download::new(self, offer, slot, region, check, buffer, durable, known).await
+    }
+
+    /// Makes the next boot try the staged image. Reboot afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] if nothing is staged.
+    pub async fn activate(&mut self) -> Result<(), Error<F::Error>> {
+        let record = match (self.status, self.journal.current()) {
+            (Status::Staged { .. }, Some(record)) => *record,
+            _ => return Err(Error::State),
+        };
+        let armed = Record {
+            phase: Phase::Armed,
+            attempts: record.attempts.saturating_add(1),
+            ..record
+        };
+        self.journal.append(&mut self.flash, armed).await?;
+        self.boot
+            .start_trial(&mut self.flash, record.slot, self.running)
+            .await?;
+        self.status = Status::Armed {
+            offer: offer_of(&record),
+        };
+        Ok(())
+    }
+
+    /// The running app, on trial, is good: it boots from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] if it is not on trial.
+    pub async fn confirm(&mut self) -> Result<(), Error<F::Error>> {
+        let record = self.on_trial()?;
+        self.note(record, Phase::Confirming, 0).await?;
+        self.boot.confirm(&mut self.flash, record.slot).await?;
+        self.end(record, Phase::Confirmed, 0).await
+    }
+
+    /// The running app, on trial, is bad: the next boot goes back. Reboot afterwards. `reason` is the application's own
+    /// number for why; it comes back in [`Outcome::RolledBack`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] if it is not on trial.
+    pub async fn reject(&mut self, reason: u8) -> Result<(), Error<F::Error>> {
+        let record = self.on_trial()?;
+        self.note(record, Phase::Rejecting, reason).await?;
+        self.boot.reject(&mut self.flash, record.slot).await?;
+        self.status = Status::Rejected {
+            offer: offer_of(&record),
+        };
+        Ok(())
+    }
+
+    /// The outcome of the last update has reached the server.
+    pub async fn reported(&mut self) -> Result<(), Error<F::Error>> {
+        if let Status::Idle {
+            last: Some((outcome, sha256, false)),
+        } = self.status
+            && let Some(record) = self.journal.current().copied()
+        {
+            let reported = Record {
+                reported: true,
+                ..record
+            };
+            self.journal.append(&mut self.flash, reported).await?;
+            self.status = Status::Idle {
+                last: Some((outcome, sha256, true)),
+            };
+        }
+        Ok(())
+    }
+
+    /// Ends the engine and gives the flash back.
+    pub fn into_flash(self) -> F {
+        self.flash
+    }
+
+    fn on_trial(&self) -> Result<Record, Error<F::Error>> {
+        match (self.status, self.journal.current()) {
+            (Status::OnTrial { .. }, Some(record)) => Ok(*record),
+            _ => Err(Error::State),
+        }
+    }
+
+    /// Compares the journal with what really runs.
+    async fn recover(&mut self) -> Result<(), Error<F::Error>> {
+        let record = self.journal.current().copied();
+        match record {
+            Some(record) if record.phase.is_pending() && self.running == Some(record.slot) => {
+                let state = self.boot.slot_state(&mut self.flash, record.slot).await?;
+                self.recover_running(record, state).await
+            }
+            Some(record) if record.phase.is_pending() => self.recover_not_running(record).await,
+            record => self.recover_settled(record).await,
+        }
+    }
+
+    /// Nothing of the update (if there was one) has reached the boot selection, or all of it has ended.
+    async fn recover_settled(&mut self, record: Option<Record>) -> Result<(), Error<F::Error>> {
+        // An app on trial that the journal knows nothing of was put there by other means; it is on trial all the same.
+        if let Some(slot) = self.running {
+            let state = self.boot.slot_state(&mut self.flash, slot).await?;
+            if matches!(state, SlotState::Armed | SlotState::OnTrial) {
+                let record = Record {
+                    phase: Phase::OnTrial,
+                    slot,
+                    attempts: 1,
+                    reason: 0,
+                    reported: false,
+                    length: 0,
+                    stride: 0,
+                    sha256: [0; 32],
+                };
+                return self.recover_running(record, state).await;
+            }
+        }
+        match record {
+            // A slot that is being written cannot run, unless somebody flashed it by other means.
+            Some(record)
+                if record.phase == Phase::Downloading && self.running != Some(record.slot) =>
+            {
+                let durable = self.journal.marked(&mut self.flash).await;
+                self.status = Status::Downloading {
+                    offer: offer_of(&record),
+                    durable,
+                };
+            }
+            Some(record) => self.status = idle(&record),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The image of the update is what runs.
+    async fn recover_running(
+        &mut self,
+        record: Record,
+        state: SlotState,
+    ) -> Result<(), Error<F::Error>> {
+        let offer = offer_of(&record);
+        match record.phase {
+            Phase::Confirming => {
+                if state != SlotState::Confirmed {
+                    self.boot.confirm(&mut self.flash, record.slot).await?;
+                }
+                self.end(record, Phase::Confirmed, 0).await
+            }
+            Phase::Rejecting => {
+                if state != SlotState::Rejected {
+                    self.boot.reject(&mut self.flash, record.slot).await?;
+                }
+                self.status = Status::Rejected { offer };
+                Ok(())
+            }
+            _ => {
+                if self.journal.current() != Some(&record) || record.phase != Phase::OnTrial {
+                    self.note(record, Phase::OnTrial, 0).await?;
+                }
+                // Not confirmed by us, so it is on trial, whatever the boot selection says.
+                self.status = Status::OnTrial {
+                    offer,
+                    monitored: state == SlotState::OnTrial,
+                };
+                Ok(())
+            }
+        }
+    }
+
+    /// Another app runs than the image of the update.
+    async fn recover_not_running(&mut self, record: Record) -> Result<(), Error<F::Error>> {
+        let gone = match record.phase {
+            // Nothing had asked the boot loader for it; or the app found itself good, and the power went before that was
+            // recorded.
+            Phase::Staged | Phase::Confirming => false,
+            // It was not seen to start, whatever the boot selection says. Either the record that asks for it was torn, or the
+            // power went while the boot loader was at work, or it does not get that far.
+            Phase::Armed => record.attempts >= MAX_ATTEMPTS,
+            _ => true,
+        };
+        // What boots is what runs, before anything else is said or done: after a fallback of the boot loader the selection
+        // can still name the image that it gave up, and the next change would otherwise be made on top of that.
+        self.boot
+            .release(&mut self.flash, record.slot, self.running)
+            .await?;
+        if gone {
+            let reason = match record.phase {
+                Phase::Armed => NEVER_STARTED,
+                _ => record.reason,
+            };
+            return self.end(record, Phase::RolledBack, reason).await;
+        }
+        if record.phase != Phase::Staged {
+            self.note(record, Phase::Staged, 0).await?;
+        }
+        self.status = Status::Staged {
+            offer: offer_of(&record),
+        };
+        Ok(())
+    }
+
+    async fn note(
+        &mut self,
+        record: Record,
+        phase: Phase,
+        reason: u8,
+    ) -> Result<(), Error<F::Error>> {
+        let record = Record {
+            phase,
+            reason,
+            // An image that was seen to start has used up none of its attempts.
+            attempts: if phase as u8 >= Phase::OnTrial as u8 {
+                0
+            } else {
+                record.attempts
+            },
+            stride: 0,
+            ..record
+        };
+        Ok(self.journal.append(&mut self.flash, record).await?)
+    }
+
+    async fn end(
+        &mut self,
+        record: Record,
+        phase: Phase,
+        reason: u8,
+    ) -> Result<(), Error<F::Error>> {
+        self.note(record, phase, reason).await?;
+        if let Some(record) = self.journal.current() {
+            self.status = idle(record);
+        }
+        Ok(())
+    }
+}
+
+/// Reason of [`Phase::RolledBack`]: the boot loader never started the image. An application's own reasons are below.
+const NEVER_STARTED: u8 = 0xFF;
+
+const fn offer_of(record: &Record) -> Offer {
+    Offer {
+        length: record.length,
+        sha256: record.sha256,
+    }
+}
+
+fn idle(record: &Record) -> Status {
+    Status::Idle {
+        last: outcome_of(record).map(|outcome| (outcome, record.sha256, record.reported)),
+    }
+}
+
+const fn outcome_of(record: &Record) -> Option<Outcome> {
+    Some(match record.phase {
+        Phase::Confirmed => Outcome::Confirmed,
+        Phase::RolledBack => Outcome::RolledBack {
+            started: record.reason != NEVER_STARTED,
+            reason: if record.reason == NEVER_STARTED {
+                0
+            } else {
+                record.reason
+            },
+        },
+        Phase::Refused => Outcome::Refused(record.reason),
+        _ => return None,
+    })
+}
+
+fn check_layout<F: NorFlash>(
+    layout: &Layout<'_>,
+    running: Option<u8>,
+    capacity: u32,
+) -> Result<(), LayoutError> {
+    const {
+        assert!(
+            F::WRITE_SIZE <= RECORD_LEN as usize
+                && (RECORD_LEN as usize).is_multiple_of(F::WRITE_SIZE),
+            "the engine supports flash words of 1 to 64 bytes, powers of two"
+        );
+        assert!(
+            F::ERASE_SIZE >= 2 * RECORD_LEN as usize
+                && F::ERASE_SIZE.is_multiple_of(RECORD_LEN as usize),
+            "the engine needs sectors of whole 64 byte records"
+        );
+    }
+    let sector = F::ERASE_SIZE as u32;
+    if !layout.journal.is_whole_sectors(sector, capacity) || layout.journal.len < 2 * sector {
+        return Err(LayoutError::Journal);
+    }
+    if layout.slots.len() > 16
+        || running.is_some_and(|slot| usize::from(slot) >= layout.slots.len())
+    {
+        return Err(LayoutError::Slots);
+    }
+    for (index, slot) in layout.slots.iter().enumerate() {
+        let others = layout.slots.iter().skip(index + 1).chain([&layout.journal]);
+        if !slot.is_whole_sectors(sector, capacity) || { others }.any(|other| slot.overlaps(*other))
+        {
+            return Err(LayoutError::Slots);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! What can go wrong, and whose fault it is.
+
+use core::fmt;
+
+use airlift_formats::esp::app_image::ImageError;
+
+use crate::install::BootError;
+use crate::journal::Unwritable;
+
+/// Why an offered image was not installed. What ran before runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The running app is itself on trial: it must be confirmed or rejected first.
+    TrialPending,
+    /// There is no slot but the running one.
+    NoSlot,
+    /// An image of no bytes.
+    Empty,
+    /// The image does not fit into the slot.
+    TooBig {
+        /// Length of the image in bytes.
+        length: u32,
+        /// Length of the slot in bytes.
+        slot: u32,
+    },
+    /// More bytes came than were announced.
+    TooLong,
+    /// The bytes that came do not have the announced SHA-256.
+    Digest,
+    /// The bytes that came were right, those in the flash are not.
+    ReadBack,
+    /// Not a sound image, or not for this chip.
+    Image(ImageError),
+    /// An image of another project.
+    Project,
+    /// The image's security version is lower than the device allows.
+    SecureVersion {
+        /// What the image has.
+        image: u32,
+        /// The least that the device allows.
+        required: u32,
+    },
+}
+
+impl Refusal {
+    /// The number that the journal keeps of it.
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::TrialPending => 1,
+            Self::NoSlot => 2,
+            Self::Empty => 3,
+            Self::TooBig { .. } => 4,
+            Self::TooLong => 5,
+            Self::Digest => 6,
+            Self::ReadBack => 7,
+            Self::Project => 8,
+            Self::SecureVersion { .. } => 9,
+            Self::Image(error) => 32 + error.code(),
+        }
+    }
+
+    /// The word for [`code`](Self::code) that a report to the server carries.
+    pub const fn token(code: u8) -> &'static str {
+        match code {
+            1 => "trial-pending",
+            2 => "no-slot",
+            3 => "empty",
+            4 => "too-big",
+            5 => "too-long",
+            6 => "digest",
+            7 => "read-back",
+            8 => "project",
+            9 => "secure-version",
+            code if code >= 32 => ImageError::token(code - 32),
+            _ => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrialPending => {
+                f.write_str("the running app is on trial: confirm or reject it first")
+            }
+            Self::NoSlot => f.write_str("there is no slot but the running one"),
+            Self::Empty => f.write_str("the image is empty"),
+            Self::TooBig { length, slot } => {
+                write!(
+                    f,
+                    "the image of {length} bytes does not fit into the slot of {slot} bytes"
+                )
+            }
+            Self::TooLong => f.write_str("more bytes came than were announced"),
+            Self::Digest => f.write_str("the bytes that came do not have the announced SHA-256"),
+            Self::ReadBack => f.write_str("the flash does not hold what was written to it"),
+            Self::Image(error) => error.fmt(f),
+            Self::Project => f.write_str("the image is of another project"),
+            Self::SecureVersion { image, required } => write!(
+                f,
+                "the image's security version {image} is below {required}, the least that this device allows"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+impl From<ImageError> for Refusal {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+/// Which part of the layout is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// The journal is not two or more whole sectors inside the flash.
+    Journal,
+    /// A slot is not whole sectors inside the flash, overlaps another one or the journal, there are more than 16, or the
+    /// running one is not among them.
+    Slots,
+}
+
+/// Why a call of the engine failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The flash driver failed.
+    Flash(E),
+    /// The journal does not take what is written to it.
+    Journal,
+    /// The boot selection does not take what is written to it.
+    BootSelection,
+    /// The regions do not fit the flash or each other.
+    Layout(LayoutError),
+    /// The caller's buffer is smaller than the image check and the flash need.
+    BufferTooSmall,
+    /// Not possible in the present [`Status`](crate::Status).
+    State,
+    /// Not all bytes have come yet; the download can be resumed.
+    Incomplete {
+        /// Bytes that came.
+        have: u32,
+        /// Bytes that the image has.
+        want: u32,
+    },
+    /// The image was refused.
+    Refused(Refusal),
+}
+
+impl<E> From<Refusal> for Error<E> {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<E> From<LayoutError> for Error<E> {
+    fn from(error: LayoutError) -> Self {
+        Self::Layout(error)
+    }
+}
+
+impl<E> From<Unwritable> for Error<E> {
+    fn from(Unwritable: Unwritable) -> Self {
+        Self::Journal
+    }
+}
+
+impl<E> From<BootError<E>> for Error<E> {
+    fn from(error: BootError<E>) -> Self {
+        match error {
+            BootError::Flash(error) => Self::Flash(error),
+            BootError::ReadBack | BootError::Exhausted => Self::BootSelection,
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flash(error) => write!(f, "the flash failed: {error:?}"),
+            Self::Journal => f.write_str("the journal cannot be written"),
+            Self::BootSelection => f.write_str("the boot selection cannot be written"),
+            Self::Layout(LayoutError::Journal) => {
+                f.write_str("the journal must be two or more whole sectors inside the flash")
+            }
+            Self::Layout(LayoutError::Slots) => {
+                f.write_str("the slots must be whole sectors inside the flash, apart from each other and the journal")
+            }
+            Self::BufferTooSmall => f.write_str("the buffer is too small"),
+            Self::State => f.write_str("not possible in this state of the update"),
+            Self::Incomplete { have, want } => {
+                write!(f, "{have} of {want} bytes have come; the download can be resumed")
+            }
+            Self::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Debug> core::error::Error for Error<E> {}

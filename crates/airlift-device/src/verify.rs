@@ -1,0 +1,68 @@
+//! Verify: an image is checked before its slot is erased, and again as it lies in flash before it can become bootable.
+
+mod esp_app;
+
+pub use esp_app::{EspApp, EspAppChecker};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::Refusal;
+use crate::flash::Region;
+
+/// What the engine asks of an image besides its length and digest: is it an image at all, and one for this device?
+pub trait ImageCheck {
+    /// The check of one image as its bytes come.
+    type Checker: Checker;
+
+    /// How many of the first bytes [`check_prefix`](Self::check_prefix) wants to see.
+    const PREFIX: usize;
+
+    /// Looks at the first bytes (all of them, if the image is shorter than [`PREFIX`](Self::PREFIX)) of an image of
+    /// `length` bytes, before anything is erased.
+    fn check_prefix(&self, prefix: &[u8], length: u32) -> Result<(), Refusal>;
+
+    /// Starts the check of a whole image of `length` bytes that lies at the start of `slot`.
+    fn checker(&self, slot: Region, length: u32) -> Self::Checker;
+}
+
+/// The check of one image: takes all of its bytes in order.
+pub trait Checker {
+    /// Takes the next bytes.
+    fn update(&mut self, bytes: &[u8]) -> Result<(), Refusal>;
+
+    /// All bytes were given: the SHA-256 over all of them, if the image is good.
+    fn finish(self) -> Result<[u8; 32], Refusal>;
+}
+
+/// Takes any bytes: for images that the device cannot judge by anything but their digest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyImage;
+
+impl ImageCheck for AnyImage {
+    type Checker = DigestOnly;
+
+    const PREFIX: usize = 0;
+
+    fn check_prefix(&self, _prefix: &[u8], _length: u32) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn checker(&self, _slot: Region, _length: u32) -> DigestOnly {
+        DigestOnly(Sha256::new())
+    }
+}
+
+/// The [`Checker`] of [`AnyImage`].
+#[derive(Debug)]
+pub struct DigestOnly(Sha256);
+
+impl Checker for DigestOnly {
+    fn update(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.0.update(bytes);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<[u8; 32], Refusal> {
+        Ok(self.0.finalize().into())
+    }
+}

@@ -1,0 +1,199 @@
+//! The journal: after any power cut it holds the state before or the state after, and never anything else.
+
+use airlift_device::flash::Region;
+use airlift_device::journal::{Journal, Phase, Record};
+use airlift_sim::flash::{
+    Cut, CutGrain, Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on,
+};
+use proptest::prelude::*;
+
+const REGION: Region = Region::new(4096, 8192);
+const MODELS: [Model; 3] = [Model::And, Model::Once, Model::Ecc];
+
+fn record(number: u32, phase: Phase, stride: u32) -> Record {
+    Record {
+        phase,
+        slot: 1,
+        attempts: 0,
+        reason: 0,
+        reported: false,
+        length: 40_000 + number,
+        stride,
+        sha256: [number as u8; 32],
+    }
+}
+
+fn flash<const W: usize>(model: Model) -> SimFlash<W, 4096> {
+    let geometry = Geometry::new(W, 4096, 4 * 4096).unwrap();
+    Flash::new(Nor::new(geometry, model)).typed().unwrap()
+}
+
+/// A state for each number: mostly plain records, now and then one with marks.
+fn state(number: u32) -> Record {
+    if number.is_multiple_of(5) {
+        record(number, Phase::Downloading, 4096)
+    } else {
+        record(number, Phase::Staged, 0)
+    }
+}
+
+fn append<const W: usize>(flash: &mut SimFlash<W, 4096>, number: u32) -> Result<(), ()> {
+    block_on(async {
+        let mut journal = Journal::mount(flash, REGION).await;
+        journal.append(flash, state(number)).await.map_err(|_| ())
+    })
+}
+
+fn current<const W: usize>(flash: &mut SimFlash<W, 4096>) -> Option<Record> {
+    block_on(Journal::mount(flash, REGION)).current().copied()
+}
+
+/// Fills the journal round and round; each append is cut at every word, in every way, and then done again.
+fn every_cut_of_every_append<const W: usize>(model: Model) {
+    let mut base = flash::<W>(model);
+    let mut before = None;
+    for number in 0..140 {
+        let whole: SimFlash<W, 4096> = Flash::new(base.flash().lock().fork()).typed().unwrap();
+        whole.flash().lock().start_trace();
+        append(&mut whole.clone(), number).unwrap();
+        let trace = whole.flash().lock().take_trace();
+        for cut in trace.cuts(CutGrain::Word, &[1, 2]) {
+            let mut torn: SimFlash<W, 4096> =
+                Flash::new(base.flash().lock().fork()).typed().unwrap();
+            torn.flash().lock().arm(cut);
+            append(&mut torn, number).unwrap_err();
+            torn.flash().lock().power_on();
+            let found = current(&mut torn);
+            assert!(
+                found == before || found == Some(state(number)),
+                "{model:?}, record {number}, {cut}: {found:?}"
+            );
+            append(&mut torn, number).unwrap();
+            assert_eq!(
+                current(&mut torn),
+                Some(state(number)),
+                "{model:?}, record {number}, {cut}"
+            );
+        }
+        append(&mut base, number).unwrap();
+        before = Some(state(number));
+    }
+    // Both sectors take their share.
+    let nor = base.flash().lock();
+    let erases = &nor.sector_erases()[1..3];
+    assert!(
+        erases[0].abs_diff(erases[1]) <= 1 && erases[0] > 1,
+        "{erases:?}"
+    );
+}
+
+#[test]
+fn a_torn_append_leaves_the_old_state_or_the_new_one() {
+    for model in MODELS {
+        every_cut_of_every_append::<4>(model);
+        every_cut_of_every_append::<32>(model);
+    }
+}
+
+#[test]
+fn marks_survive_and_count_what_is_durable() {
+    for model in MODELS {
+        let mut flash = flash::<8>(model);
+        block_on(async {
+            let mut journal = Journal::mount(&mut flash, REGION).await;
+            let download = record(3, Phase::Downloading, 4096);
+            journal.append(&mut flash, download).await.unwrap();
+            assert_eq!(journal.marked(&mut flash).await, 0);
+            for mark in 0..3 {
+                journal.mark(&mut flash, mark).await;
+            }
+            assert_eq!(
+                Journal::mount(&mut flash, REGION)
+                    .await
+                    .marked(&mut flash)
+                    .await,
+                3 * 4096
+            );
+            // One that is missing in between does not hide those behind it: it was programmed after its data, too.
+            journal.mark(&mut flash, 4).await;
+            assert_eq!(journal.marked(&mut flash).await, 5 * 4096);
+            // The last stretch is a short one.
+            journal.mark(&mut flash, 9).await;
+            assert_eq!(journal.marked(&mut flash).await, download.length);
+            // A record with other contents has no marks, and one beyond the end does nothing.
+            journal
+                .append(&mut flash, record(4, Phase::Staged, 0))
+                .await
+                .unwrap();
+            journal.mark(&mut flash, 0).await;
+            assert_eq!(journal.marked(&mut flash).await, 0);
+            assert_eq!(journal.current(), Some(&record(4, Phase::Staged, 0)));
+        });
+    }
+}
+
+#[test]
+fn a_torn_mark_counts_or_does_not_and_nothing_else_is_harmed() {
+    for model in MODELS {
+        let mut base = flash::<8>(model);
+        append(&mut base, 5).unwrap();
+        for seed in 0..50 {
+            let mut flash: SimFlash<8, 4096> =
+                Flash::new(base.flash().lock().fork()).typed().unwrap();
+            flash.flash().lock().arm(Cut::at_word(
+                0,
+                airlift_sim::flash::CutKind::TornProgram { seed },
+            ));
+            block_on(async {
+                let journal = Journal::mount(&mut flash, REGION).await;
+                journal.mark(&mut flash, 0).await;
+                flash.flash().lock().power_on();
+                let journal = Journal::mount(&mut flash, REGION).await;
+                assert_eq!(journal.current(), Some(&state(5)));
+                let marked = journal.marked(&mut flash).await;
+                assert!(marked == 0 || marked == 4096, "{marked}");
+                // And it can be marked again, whatever the word looks like.
+                journal.mark(&mut flash, 0).await;
+                journal.mark(&mut flash, 1).await;
+                assert_eq!(journal.marked(&mut flash).await, 2 * 4096);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_stride_is_as_short_as_the_sector_allows() {
+    type Small = SimFlash<4, 4096>;
+    type Large = SimFlash<32, 2048>;
+    assert_eq!(Journal::stride::<Small>(1 << 20), 4096);
+    assert_eq!(Journal::stride::<Small>(4 << 20), 2 * 4096); // 1008 marks fit, 1024 sectors
+    assert_eq!(Journal::stride::<Large>(1 << 20), 9 * 2048); // 62 marks fit, 512 sectors
+    assert_eq!(Journal::stride::<Large>(1), 2048);
+}
+
+#[test]
+fn a_worn_out_flash_is_reported_and_the_state_stays() {
+    let mut flash = flash::<4>(Model::Once);
+    append(&mut flash, 1).unwrap();
+    flash.flash().lock().power_off();
+    let error: Result<(), ()> = append(&mut flash, 2);
+    assert!(error.is_err());
+    flash.flash().lock().power_on();
+    assert_eq!(current(&mut flash), Some(state(1)));
+    let read: Result<(), FlashError> = flash.flash().lock().read(0, &mut [0]);
+    assert!(read.is_ok());
+}
+
+proptest! {
+    #[test]
+    fn any_content_mounts(bytes in proptest::collection::vec(any::<u8>(), 8192), at in 0_u32..60) {
+        let geometry = Geometry::new(4, 4096, 4 * 4096).unwrap();
+        let mut nor = Nor::new(geometry, Model::And);
+        nor.overwrite(4096, &bytes).unwrap();
+        let mut flash: SimFlash<4, 4096> = Flash::new(nor).typed().unwrap();
+        prop_assert_eq!(current(&mut flash), None);
+        // And it can be used.
+        append(&mut flash, at).unwrap();
+        prop_assert_eq!(current(&mut flash), Some(state(at)));
+    }
+}

@@ -2,3 +2,5 @@
 
 pub mod board;
 pub mod flash;
+
+pub mod power_cut;

@@ -17,12 +17,16 @@
 //!
 //! All numbers are little endian.
 
+#[cfg(feature = "alloc")]
+mod builder;
 mod chip;
 mod descriptor;
 mod error;
 mod signature;
 mod verifier;
 
+#[cfg(feature = "alloc")]
+pub use builder::{AppImageBuilder, BuildError};
 pub use chip::{ChipId, Mmu};
 pub use descriptor::{
     AppDescriptor, BootloaderDescriptor, ProjectMismatch, SecureVersionTooLow, text,

@@ -140,6 +140,23 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
 
     /// Reads the image back and checks it as a whole.
     async fn verify(&mut self) -> Result<(), Error<F::Error>> {
+        let checked = self.check_slot().await;
+        if let Err(Error::Refused(Refusal::Image(_))) = checked {
+            // Was it sent like that, or has the flash lost it?
+            let mut digest = Sha256::new();
+            let buffer = self.writer.buffer();
+            let flash = &mut self.updater.flash;
+            digest_flash(flash, self.region, self.offer.length, buffer, &mut digest)
+                .await
+                .map_err(Error::Flash)?;
+            if <[u8; 32]>::from(digest.finalize()) != self.offer.sha256 {
+                return Err(Refusal::ReadBack.into());
+            }
+        }
+        checked
+    }
+
+    async fn check_slot(&mut self) -> Result<(), Error<F::Error>> {
         let mut checker = self.check.checker(self.region, self.offer.length);
         let buffer = self.writer.buffer();
         let flash = &mut self.updater.flash;

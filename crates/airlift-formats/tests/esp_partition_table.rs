@@ -2,5 +2,6 @@
 
 mod esp_partition_table {
     mod binary;
+    mod csv_golden;
     mod golden;
 }

@@ -8,21 +8,37 @@
 //!   which refuses whatever it could trip over, and [`PartitionTable::inspect`], which reads what Espressif's
 //!   `gen_esp32part.py` reads.
 //! * [`emit`] writes the binary into a buffer of the caller.
+//! * With the feature `alloc`, `csv` compiles the CSV form and prints it, with the messages of the official tool, and
+//!   `verify` applies the rules that both forms must satisfy.
 //!
 //! Flag bit 0 means *encrypted*, bit 1 means *readonly*. Types and subtypes that nobody has a name for are numbers, names
 //! are bytes, unknown flag bits are kept: a newer table is read, not refused.
 
+#[cfg(feature = "alloc")]
+pub mod csv;
 mod emit;
 mod entry;
 mod error;
 mod kind;
+#[cfg(feature = "alloc")]
+mod lint;
+#[cfg(feature = "alloc")]
+mod options;
+#[cfg(feature = "alloc")]
+mod row;
 mod slots;
 mod table;
+#[cfg(feature = "alloc")]
+pub mod verify;
 
 pub use emit::{EmitError, emit};
 pub use entry::{Flags, Name, Partition};
 pub use error::Error;
 pub use kind::{PartitionType, subtype};
+#[cfg(feature = "alloc")]
+pub use lint::{Lint, Rule};
+#[cfg(feature = "alloc")]
+pub use options::{ExtraSubtypeError, ExtraSubtypeReason, Options, SecureBoot, SubtypeNames};
 pub use slots::{AppSlots, SlotError};
 pub use table::{PartitionTable, Partitions, Rules};
 

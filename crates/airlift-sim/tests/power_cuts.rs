@@ -3,11 +3,15 @@
 //! `cargo test -p airlift-sim --test power_cuts` runs the short form; `AIRLIFT_SWEEP=full` the full one. A failure prints
 //! the environment that repeats it alone.
 
+use airlift_device::flash::Region;
+use airlift_device::install::{BootControl, BootError, EspOtadata, SlotState};
 use airlift_formats::esp::otadata::Build;
-use airlift_sim::flash::{CutGrain, Model};
+use airlift_sim::flash::{CutGrain, Model, SimFlash};
 use airlift_sim::power_cut::{
-    App, Case, EspMachine, GenericMachine, Machine, Plan, Scenario, Step, Tally, replay, sweep,
+    App, Case, EspMachine, GenericMachine, Machine, Plan, Power, Scenario, Step, Tally, replay,
+    sweep,
 };
+use embedded_storage_async::nor_flash::NorFlash;
 
 /// What the server offers. To prove something new, add a line.
 const SCENARIOS: &[Scenario] = &[
@@ -67,16 +71,32 @@ fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
             second: 41,
         }
     };
+    let lines = SCENARIOS.iter().filter(|line| line.suits(machine));
+    lines_of_row::<M, W, S>(board, machine, lines, plan);
+}
+
+/// The plainest update, cut at every word in the short form, too.
+fn every_word<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
+    let plan = Plan {
+        grain: CutGrain::Word,
+        seeds: &[1, 2],
+        second: 0,
+    };
+    lines_of_row::<M, W, S>(board, machine, &SCENARIOS[..1], plan);
+}
+
+fn lines_of_row<'s, M: Machine, const W: usize, const S: usize>(
+    board: &str,
+    machine: &M,
+    lines: impl IntoIterator<Item = &'s Scenario>,
+    plan: Plan<'_>,
+) {
     let asked = std::env::var("AIRLIFT_CASE").ok();
     let mut total = Tally::default();
     println!(
         "{:<44}{:<6}{:>11}{:>9}{:>9}{:>8}",
         board, "flash", "operations", "cuts", "double", "losses"
     );
-    // With a single slot there is nowhere to go after the first update.
-    let lines = SCENARIOS
-        .iter()
-        .filter(|line| machine.slots().len() > 1 || line.steps.len() == 1);
     for scenario in lines {
         for &model in MODELS {
             let name = format!("{board}/{}/{model:?}", scenario.name);
@@ -118,23 +138,143 @@ fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
 }
 
 macro_rules! rows {
-    ($($name:ident: $machine:expr, word $word:literal, sector $sector:literal;)*) => {$(
+    ($($how:ident $name:ident: $machine:expr, word $word:literal, sector $sector:literal;)*) => {$(
         #[test]
         fn $name() {
-            row::<_, $word, $sector>(stringify!($name), &$machine);
+            $how::<_, $word, $sector>(stringify!($name), &$machine);
         }
     )*};
 }
 
 rows! {
-    generic_word_4_sector_2k: GenericMachine::new(2048, 2, 5 * 2048), word 4, sector 2048;
-    generic_word_4_sector_4k: GenericMachine::new(4096, 2, 3 * 4096), word 4, sector 4096;
-    generic_word_8_sector_2k: GenericMachine::new(2048, 2, 5 * 2048), word 8, sector 2048;
-    generic_word_16_sector_8k: GenericMachine::new(8192, 2, 2 * 8192), word 16, sector 8192;
-    generic_word_32_sector_4k_three_slots: GenericMachine::new(4096, 3, 3 * 4096), word 32, sector 4096;
-    generic_word_32_sector_64k: GenericMachine::new(65536, 2, 65536), word 32, sector 65536;
-    esp_rollback: EspMachine::new(Build::Rollback, false, 2, 3 * 4096), word 4, sector 4096;
-    esp_rollback_factory: EspMachine::new(Build::Rollback, true, 2, 3 * 4096), word 4, sector 4096;
-    esp_rollback_one_slot_and_factory: EspMachine::new(Build::Rollback, true, 1, 3 * 4096), word 4, sector 4096;
-    esp_rollback_three_slots: EspMachine::new(Build::Rollback, false, 3, 3 * 4096), word 16, sector 4096;
+    row generic_word_4_sector_2k: GenericMachine::new(2048, 2, 5 * 2048), word 4, sector 2048;
+    row generic_word_4_sector_4k: GenericMachine::new(4096, 2, 3 * 4096), word 4, sector 4096;
+    row generic_word_8_sector_2k: GenericMachine::new(2048, 2, 5 * 2048), word 8, sector 2048;
+    row generic_word_16_sector_8k: GenericMachine::new(8192, 2, 2 * 8192), word 16, sector 8192;
+    row generic_word_32_sector_4k_three_slots: GenericMachine::new(4096, 3, 3 * 4096), word 32, sector 4096;
+    row generic_word_32_sector_64k: GenericMachine::new(65536, 2, 65536), word 32, sector 65536;
+    row esp_rollback: EspMachine::new(Build::Rollback, false, 2, 3 * 4096), word 4, sector 4096;
+    row esp_rollback_factory: EspMachine::new(Build::Rollback, true, 2, 3 * 4096), word 4, sector 4096;
+    row esp_rollback_one_slot_and_factory: EspMachine::new(Build::Rollback, true, 1, 3 * 4096), word 4, sector 4096;
+    row esp_rollback_three_slots: EspMachine::new(Build::Rollback, false, 3, 3 * 4096), word 16, sector 4096;
+    row esp_plain: EspMachine::new(Build::Plain, false, 2, 3 * 4096), word 4, sector 4096;
+    every_word every_word_of_generic_word_4_sector_2k: GenericMachine::new(2048, 2, 5 * 2048), word 4, sector 2048;
+    every_word every_word_of_generic_word_32_sector_4k: GenericMachine::new(4096, 2, 3 * 4096), word 32, sector 4096;
+    every_word every_word_of_esp_rollback: EspMachine::new(Build::Rollback, false, 2, 3 * 4096), word 4, sector 4096;
+}
+
+/// A board whose engine changes the boot selection the way that ESP-IDF's own tools do: whatever was there is erased first.
+struct Careless(EspMachine);
+
+#[derive(Debug)]
+struct EraseFirst {
+    inner: EspOtadata,
+    region: Region,
+}
+
+impl Machine for Careless {
+    type Control = EraseFirst;
+
+    fn slots(&self) -> &[Region] {
+        self.0.slots()
+    }
+
+    fn journal(&self) -> Region {
+        self.0.journal()
+    }
+
+    fn first(&self) -> Region {
+        self.0.first()
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
+    fn rolls_back(&self) -> bool {
+        true
+    }
+
+    fn control(&self) -> EraseFirst {
+        EraseFirst {
+            inner: self.0.control(),
+            region: Region::new(0, 0x2000),
+        }
+    }
+
+    fn boot<const W: usize, const S: usize>(
+        &self,
+        flash: &mut SimFlash<W, S>,
+        whole: &mut dyn FnMut(Region) -> bool,
+    ) -> Result<Option<(Region, Option<u8>)>, Power> {
+        self.0.boot(flash, whole)
+    }
+}
+
+impl BootControl for EraseFirst {
+    async fn slot_state<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        slot: u8,
+    ) -> Result<SlotState, BootError<F::Error>> {
+        self.inner.slot_state(flash, slot).await
+    }
+
+    async fn release<F: NorFlash>(
+        &mut self,
+        _flash: &mut F,
+        _slot: u8,
+        _running: Option<u8>,
+    ) -> Result<(), BootError<F::Error>> {
+        Ok(())
+    }
+
+    async fn start_trial<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        slot: u8,
+        running: Option<u8>,
+    ) -> Result<(), BootError<F::Error>> {
+        let end = self.region.end().expect("inside the flash");
+        flash.erase(self.region.offset, end).await?;
+        self.inner.start_trial(flash, slot, running).await
+    }
+
+    async fn confirm<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        slot: u8,
+    ) -> Result<(), BootError<F::Error>> {
+        self.inner.confirm(flash, slot).await
+    }
+
+    async fn reject<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        slot: u8,
+    ) -> Result<(), BootError<F::Error>> {
+        self.inner.reject(flash, slot).await
+    }
+}
+
+#[test]
+fn a_careless_engine_is_found_out() {
+    let machine = Careless(EspMachine::new(Build::Rollback, false, 2, 3 * 4096));
+    let plan = Plan {
+        grain: CutGrain::Call,
+        seeds: &[1, 2],
+        second: 0,
+    };
+    let three = SCENARIOS[1];
+    let tally = sweep::<_, 4, 4096>(&machine, three, Model::Once, plan);
+    assert!(
+        !tally.losses.is_empty(),
+        "{} cuts, and none of them does any harm to an engine that asks for it",
+        tally.single
+    );
+    // And a printed case repeats its loss.
+    let (case, loss) = &tally.losses[0];
+    let again: Case = case.to_string().parse().unwrap();
+    let repeated = replay::<_, 4, 4096>(&machine, three, Model::Once, &again);
+    assert_eq!(repeated, Err(loss.clone()));
 }

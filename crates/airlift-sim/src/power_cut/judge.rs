@@ -19,6 +19,8 @@ impl fmt::Display for Loss {
 /// What really happened to the images so far, as nobody but the test can know.
 #[derive(Debug, Clone, Default)]
 pub struct Judge {
+    /// The boot loader goes back by itself when a trial is not confirmed.
+    pub(crate) rolls_back: bool,
     /// Images whose engine came up, so that they know of being on trial.
     pub(crate) started: HashSet<[u8; 32]>,
     /// Images that said that they are good.
@@ -58,6 +60,12 @@ impl Judge {
         match status {
             Status::Downloading { offer, durable } => holds(offer, durable),
             Status::Staged { offer } | Status::Armed { offer } => holds(offer, offer.length),
+            Status::OnTrial {
+                monitored: false, ..
+            } if self.rolls_back => Err(Loss(
+                "an image runs that was not confirmed, and the boot loader does not watch over it"
+                    .into(),
+            )),
             Status::OnTrial { offer, .. } | Status::Rejected { offer } => {
                 if offer.sha256 != running {
                     return Err(Loss(

@@ -28,6 +28,9 @@ pub trait Machine {
     /// Bytes of flash that the board needs.
     fn capacity(&self) -> usize;
 
+    /// Whether the boot loader goes back by itself when a trial is not confirmed.
+    fn rolls_back(&self) -> bool;
+
     /// The engine's half of the boot selection.
     fn control(&self) -> Self::Control;
 
@@ -83,6 +86,10 @@ impl Machine for GenericMachine {
 
     fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    fn rolls_back(&self) -> bool {
+        true
     }
 
     fn control(&self) -> BootRecord {
@@ -177,6 +184,10 @@ impl Machine for EspMachine {
 
     fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    fn rolls_back(&self) -> bool {
+        self.build.has_rollback()
     }
 
     fn control(&self) -> EspOtadata {

@@ -81,6 +81,21 @@ pub struct Scenario {
     pub steps: &'static [Step],
 }
 
+impl Scenario {
+    /// Whether the scenario can come to its end on this board.
+    #[must_use]
+    pub fn suits<M: Machine>(&self, machine: &M) -> bool {
+        // With a single slot there is nowhere to go after the first update; without rollback a dead app stays dead.
+        let (one, mute) = (machine.slots().len() == 1, !machine.rolls_back());
+        !(one && self.steps.len() > 1
+            || mute
+                && self
+                    .steps
+                    .iter()
+                    .any(|step| matches!(step.app, App::Hangs | App::Crashes)))
+    }
+}
+
 /// Bytes the driver of the device gives to the engine at once, and the engine's buffer.
 const CHUNK: usize = 700;
 const BUFFER: usize = 512;
@@ -177,7 +192,10 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
             scenario,
             images,
             step: 0,
-            judge: Judge::default(),
+            judge: Judge {
+                rolls_back: machine.rolls_back(),
+                ..Judge::default()
+            },
             fetched: 0,
             cuts: 0,
             running: [0; 32],

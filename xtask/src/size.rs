@@ -25,7 +25,8 @@ const BASELINE: &str = "baseline";
 /// The measured programs in the order of the table, and the figure to beat.
 ///
 /// Figures of others are bytes of `.text` on thumbv7m-none-eabi with the same settings, unless they are published ones.
-const PROGRAMS: &[(&str, &str)] = &[("sha256", "sha2 0.10: 1 748 compact, 3 188 fast")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("partition_table", ""),("sha256", "sha2 0.10: 1 748 compact, 3 188 fast")];
 
 /// Room above a measured cost, so that a harmless change of a few bytes passes: ceilings are multiples of this.
 const STEP: u64 = 32;

@@ -34,13 +34,13 @@ pub(crate) fn requirements() -> Vec<Requirement> {
             what: "a Rust toolchain for bare metal",
             why: "the device crates are built without an operating system and an allocator; \
                   `rustup target add` of both targets would do as well",
-            packages: vec!["rustc-web", "cargo-web", "rust-web-src"],
+            source: requirements::Source::Debian(&["rustc-web", "cargo-web", "rust-web-src"]),
             is_met: || TARGETS.iter().all(|target| Source::find(target).is_some()),
         },
         Requirement {
             what: "the linker lld",
             why: "it links the bare-metal programs whose size is measured; rustup's toolchains have it as rust-lld",
-            packages: vec!["lld"],
+            source: requirements::Source::Debian(&["lld"]),
             is_met: || linker().is_some(),
         },
     ]

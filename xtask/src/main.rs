@@ -11,6 +11,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bare_metal;
+mod fuzz;
 mod requirements;
 mod size;
 mod terminal;
@@ -33,6 +34,8 @@ enum Task {
     Test(test::Arguments),
     /// Build for bare metal without an allocator; print code sizes; fail above a committed ceiling
     Size(size::Arguments),
+    /// Run libFuzzer on each parser for a while
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,5 +54,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.task {
         Task::Test(arguments) => test::run(&workspace, arguments),
         Task::Size(arguments) => size::run(&workspace, arguments),
+        Task::Fuzz(arguments) => fuzz::run(&workspace, arguments),
     }
 }

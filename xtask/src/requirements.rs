@@ -1,7 +1,7 @@
-//! What the tasks need beyond a Rust toolchain: found, or installed from Debian's packages after saying so.
+//! What the tasks need beyond a Rust toolchain: found, or installed from Debian's packages or crates.io after saying so.
 
 use std::{
-    fs,
+    fmt, fs,
     os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
@@ -21,10 +21,28 @@ pub(crate) struct Requirement {
     pub(crate) what: &'static str,
     /// What it is needed for.
     pub(crate) why: &'static str,
-    /// Debian's packages that have it.
-    pub(crate) packages: Vec<&'static str>,
+    /// Where it comes from.
+    pub(crate) source: Source,
     /// Whether it is on this machine.
     pub(crate) is_met: fn() -> bool,
+}
+
+/// Where a requirement can be installed from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// Debian's packages, by root.
+    Debian(&'static [&'static str]),
+    /// A crate that `cargo install` builds, by anyone.
+    CratesIo(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Debian(packages) => write!(f, "Debian: {}", packages.join(" ")),
+            Self::CratesIo(name) => write!(f, "crates.io: {name}"),
+        }
+    }
 }
 
 impl Requirement {
@@ -33,7 +51,7 @@ impl Requirement {
         Self {
             what: "curl",
             why: "the server's tests talk to it with an HTTP client that is not ours",
-            packages: vec!["curl"],
+            source: Source::Debian(&["curl"]),
             is_met: || program("curl").is_some(),
         }
     }
@@ -55,18 +73,35 @@ pub(crate) fn provide(requirements: &[Requirement]) -> Result<()> {
     }
 
     println!("{}", Style::Heading.paint("Missing on this machine:"));
-    for requirement in &missing {
-        println!(
-            "  {}: {} (Debian: {})",
-            requirement.what,
-            requirement.why,
-            requirement.packages.join(" ")
-        );
+    let mut packages = Vec::new();
+    for Requirement {
+        what, why, source, ..
+    } in &missing
+    {
+        println!("  {what}: {why} ({source})");
+        if let Source::Debian(names) = source {
+            packages.extend_from_slice(names);
+        }
     }
-    let packages: Vec<&str> = missing
-        .iter()
-        .flat_map(|requirement| requirement.packages.iter().copied())
-        .collect();
+    if !packages.is_empty() {
+        install_packages(&packages)?;
+    }
+    for requirement in &missing {
+        if let Source::CratesIo(name) = requirement.source {
+            run(Command::new("cargo")
+                .args(["install", "--locked", name])
+                .stdin(Stdio::null()))?;
+        }
+    }
+    match missing.iter().find(|requirement| !(requirement.is_met)()) {
+        Some(Requirement { what, source, .. }) => {
+            bail!("{what} is still missing though it was installed ({source})")
+        }
+        None => Ok(()),
+    }
+}
+
+fn install_packages(packages: &[&str]) -> Result<()> {
     let by_hand = format!("apt-get install {}", packages.join(" "));
     if program("apt-get").is_none() || !Path::new("/etc/debian_version").exists() {
         bail!(
@@ -77,14 +112,6 @@ pub(crate) fn provide(requirements: &[Requirement]) -> Result<()> {
         bail!("only root can install packages: run `sudo {by_hand}`, then try again");
     }
     println!("Installing from Debian's packages: {}", packages.join(" "));
-    install(&packages)?;
-    match missing.iter().find(|requirement| !(requirement.is_met)()) {
-        Some(requirement) => bail!("{} is still missing after `{by_hand}`", requirement.what),
-        None => Ok(()),
-    }
-}
-
-fn install(packages: &[&str]) -> Result<()> {
     // A fresh machine has no package lists; an old list may name versions that are no longer served.
     let known = succeeds(Command::new("apt-cache").arg("show").args(packages));
     if known && run(&mut install_command(packages)).is_ok() {

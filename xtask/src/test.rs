@@ -148,10 +148,8 @@ fn list(steps: &[&Step]) {
                 "missing"
             };
             println!(
-                "{:<10}   needs {} ({state}; Debian: {})",
-                "",
-                requirement.what,
-                requirement.packages.join(" ")
+                "{:<10}   needs {} ({state}; {})",
+                "", requirement.what, requirement.source
             );
         }
     }

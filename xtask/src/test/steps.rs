@@ -7,14 +7,14 @@ use anyhow::Result;
 
 use super::{Extent, Step};
 use crate::{
-    bare_metal,
+    bare_metal, fuzz,
     requirements::Requirement,
     size,
     workspace::{Workspace, program, run},
 };
 
 /// Workspaces beside the main one, which `cargo fmt --all` does not reach.
-const OTHER_WORKSPACES: [&str; 1] = ["firmware/size"];
+const OTHER_WORKSPACES: [&str; 2] = ["firmware/size", "fuzz"];
 
 /// All steps.
 pub(super) const STEPS: &[Step] = &[
@@ -40,6 +40,13 @@ pub(super) const STEPS: &[Step] = &[
         run: tests,
     },
     Step {
+        name: "fuzz-short",
+        what: "what must hold for any input holds for damaged golden vectors",
+        only_in_full: false,
+        requirements: Vec::new,
+        run: fuzz_short,
+    },
+    Step {
         name: "doctests",
         what: "the examples in the documentation compile and hold",
         only_in_full: false,
@@ -59,6 +66,13 @@ pub(super) const STEPS: &[Step] = &[
         only_in_full: false,
         requirements: bare_metal::requirements,
         run: |workspace, _| size::run(workspace, &size::Arguments::default()),
+    },
+    Step {
+        name: "fuzz",
+        what: "libFuzzer finds no input that breaks a parser",
+        only_in_full: true,
+        requirements: fuzz::requirements,
+        run: |workspace, _| fuzz::run(workspace, &fuzz::Arguments::every_target(60)),
     },
 ];
 
@@ -118,5 +132,17 @@ fn doc(workspace: &Workspace, _: Extent) -> Result<()> {
         "--workspace",
         "--locked",
         "--no-deps",
+    ]))
+}
+
+fn fuzz_short(workspace: &Workspace, _: Extent) -> Result<()> {
+    let mut command = workspace.cargo();
+    command.env("CARGO_TARGET_DIR", workspace.target.join("fuzz"));
+    run(command.args([
+        "test",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--no-default-features",
+        "--tests",
     ]))
 }

@@ -1,0 +1,183 @@
+//! Every property of this crate over the golden vectors and damaged copies of them: seconds, the same in every run.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The golden vectors, beside the repository.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/golden");
+
+/// How many bytes of input each property is given in all, at most.
+const BUDGET: usize = 1 << 30;
+
+#[test]
+fn partition_tables() {
+    let seeds = [
+        seeds("esp/ptable", "bin"),
+        seeds("esp/ptable_binerr", "bin"),
+        seeds("esp/ptable_odd", "bin"),
+    ]
+    .concat();
+    run(airlift_fuzz::partition_table, &seeds);
+}
+
+#[test]
+fn boot_selections() {
+    // The records are the first 32 bytes of two sectors; behind them stands what else decides.
+    let seeds: Vec<Vec<u8>> = seeds("esp/otadata", "bin")
+        .iter()
+        .filter(|sectors| sectors.len() >= 0x1020)
+        .map(|sectors| {
+            [
+                &sectors[..32],
+                &sectors[0x1000..0x1020],
+                &[3, 0, 1, 0xFF, 0xFF, 1],
+            ]
+            .concat()
+        })
+        .collect();
+    run(airlift_fuzz::otadata, &seeds);
+}
+
+#[test]
+fn app_images() {
+    let seeds = [seeds("esp/app", "bin"), seeds("esp/signed", "bin")].concat();
+    run(airlift_fuzz::app_image, &with_last_byte(seeds));
+}
+
+#[test]
+fn http_heads() {
+    let mut answers = Vec::new();
+    for recording in seeds("esp-http", "http") {
+        let text = String::from_utf8_lossy(&recording);
+        if let Some((_, answer)) = text.split_once("### response (raw head)\n") {
+            let head = answer.split("### body_len").next().unwrap_or_default();
+            answers.push(
+                [
+                    head.trim_end().replace('\n', "\r\n").as_bytes(),
+                    b"\r\n\r\nbody",
+                ]
+                .concat(),
+            );
+        }
+    }
+    assert!(
+        answers.len() > 10,
+        "the recordings have another form than this test reads"
+    );
+    for part in [
+        "HTTP/1.1 206 Partial Content\r\nContent-Length: 69224\r\nContent-Range: bytes 1000-70223/70224\r\nETag: \"a\"\r\n\r\n",
+        "HTTP/1.0 503 Busy\r\nRetry-After: 30\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ] {
+        answers.push(part.as_bytes().to_vec());
+    }
+    run(airlift_fuzz::http_head, &with_last_byte(answers));
+}
+
+fn with_last_byte(seeds: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    seeds
+        .iter()
+        .flat_map(|seed| [0, 3].map(|last| [&seed[..], &[last]].concat()))
+        .collect()
+}
+
+/// The files of a folder of golden vectors that end like this.
+fn seeds(folder: &str, extension: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(GOLDEN).join(folder);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| {
+        panic!("the golden vectors are missing: {}: {error}; lay the folder `shared` beside the repository", folder.display())
+    });
+    let mut files: Vec<PathBuf> = files
+        .map(|file| file.expect("a folder entry").path())
+        .collect();
+    files.retain(|file| file.extension().is_some_and(|found| found == extension));
+    files.sort();
+    assert!(
+        !files.is_empty(),
+        "no .{extension} file in {}",
+        folder.display()
+    );
+    files
+        .iter()
+        .map(|file| fs::read(file).expect("a readable golden vector"))
+        .collect()
+}
+
+/// Each seed as it is, then damaged copies of all of them in turn until the budget is used up.
+fn run(property: fn(&[u8]), seeds: &[Vec<u8>]) {
+    for seed in seeds {
+        property(seed);
+    }
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut spent = 0;
+    for round in 0..100_000 {
+        let mut input = seeds[round % seeds.len()].clone();
+        for _ in 0..=random.below(3) {
+            damage(&mut input, seeds, &mut random);
+        }
+        spent += input.len();
+        if spent > BUDGET {
+            break;
+        }
+        property(&input);
+    }
+}
+
+fn damage(input: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
+    if input.is_empty() {
+        input.push(random.next() as u8);
+        return;
+    }
+    // Headers are at the front: half of the damage goes to the first 512 bytes.
+    let reach = if random.below(2) == 0 {
+        input.len().min(512)
+    } else {
+        input.len()
+    };
+    let at = random.below(reach);
+    match random.below(8) {
+        0 => input[at] ^= 1 << random.below(8),
+        1 => input[at] = random.next() as u8,
+        2 => input[at] = [0x00, 0xFF, 0x7F, 0x80][random.below(4)],
+        3 => input.truncate(at),
+        4 => {
+            let end = (at + 4).min(input.len());
+            let value = [0, 1, u32::MAX, i32::MAX as u32][random.below(4)].to_le_bytes();
+            input[at..end].copy_from_slice(&value[..end - at]);
+        }
+        5 => {
+            let end = (at + 32).min(input.len());
+            let copy = input[at..end].to_vec();
+            input.splice(at..at, copy);
+        }
+        6 => {
+            let end = (at + 1 + random.below(32)).min(input.len());
+            input.drain(at..end);
+        }
+        _ => {
+            let other = &seeds[random.below(seeds.len())];
+            let from = random.below(other.len().max(1)).min(other.len());
+            input.truncate(at);
+            input.extend_from_slice(&other[from..]);
+        }
+    }
+}
+
+/// SplitMix64: the same numbers in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}

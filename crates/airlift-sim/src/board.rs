@@ -4,20 +4,28 @@
 //! included, so that a [`Cut`](crate::flash::Cut) can strike inside the boot loader as well, and says which app it would jump to. The
 //! app is whatever the caller runs next over [`Board::flash`].
 //!
+//! * [`GenericBoard`]: any geometry, with the boot loader and the boot record of [`airlift_device::install`].
 //! * [`EspBoard`]: partition table, `otadata` and app images of ESP-IDF, with the second-stage boot loader in its three builds.
 
 mod esp;
 mod esp_image;
 mod esp_table;
+mod generic;
+mod provision;
 
+pub use airlift_device::flash::Region;
 pub use airlift_formats::esp::otadata::{Build, Efuse, Slot};
-pub use esp::{EspBoard, EspChip, EspFlashError, ProvisionError};
+pub use esp::{EspBoard, EspChip, EspFlashError};
 pub use esp_image::Refusal;
-pub use esp_table::{BootTable, BootTableError, Region};
+pub use esp_table::{BootTable, BootTableError};
+pub use generic::GenericBoard;
+pub use provision::ProvisionError;
 
 use std::fmt;
 
-use crate::flash::{Flash, FlashError};
+use airlift_device::install;
+
+use crate::flash::{Flash, FlashError, GeometryMismatch};
 
 /// A board that can be reset.
 pub trait Board {
@@ -35,9 +43,10 @@ pub trait Board {
 /// What the boot loader jumps to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Booted {
-    /// The app partition.
+    /// The app partition; slot N of a [`GenericBoard`] is [`Slot::Ota`].
     pub slot: Slot,
-    /// The app partition that the boot selection asked for; not the same after a fallback.
+    /// The app partition that the boot selection asked for; not the same after a fallback. (Of a [`GenericBoard`] only the result is
+    /// known.)
     pub selected: Slot,
     /// Where the app partition lies.
     pub region: Region,
@@ -76,6 +85,12 @@ pub enum BootError {
         /// Its size in bytes.
         size: u32,
     },
+    /// The boot record cannot be changed.
+    #[error("the boot loader cannot write the boot record: {0:?}")]
+    Record(install::BootError<FlashError>),
+    /// The boot loader is not made for this flash.
+    #[error("{0}")]
+    Geometry(#[from] GeometryMismatch),
     /// No image is whole; the board resets for ever.
     #[error("no bootable app{}", Tried(.tried))]
     NoBootableApp {

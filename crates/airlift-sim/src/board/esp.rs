@@ -1,3 +1,4 @@
+use airlift_device::flash::Region;
 use airlift_formats::esp::app_image::ChipId;
 use airlift_formats::esp::otadata::{
     BootLoader, Build, Efuse, Images, PARTITION_SIZE, RECORD_LEN, Record, Rewrite, SECTOR_SIZE,
@@ -6,7 +7,8 @@ use airlift_formats::esp::otadata::{
 use airlift_formats::esp::partition_table::{DEFAULT_OFFSET, TABLE_LEN};
 
 use super::esp_image::{self, Refusal};
-use super::esp_table::{BootTable, BootTableError, Region};
+use super::esp_table::BootTable;
+use super::provision::{ProvisionError, flash_all};
 use super::{AppSummary, Board, BootError, Booted};
 use crate::flash::{Flash, FlashError, Nor};
 
@@ -55,34 +57,6 @@ pub struct EspBoard {
 pub struct EspFlashError {
     /// Its sector, in bytes.
     pub sector: usize,
-}
-
-/// Why a flash could not be filled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProvisionError {
-    /// The boot loader would not take the partition table.
-    #[error("the boot loader would refuse the partition table: {0}")]
-    Table(#[from] BootTableError),
-    /// The partition table has no such app partition.
-    #[error("the partition table has no app partition {slot}")]
-    NoPartition {
-        /// The partition asked for.
-        slot: Slot,
-    },
-    /// The image is larger than its partition.
-    #[error("an image of {len} bytes does not fit into {slot} of {size} bytes")]
-    TooLarge {
-        /// The partition asked for.
-        slot: Slot,
-        /// Length of the image.
-        len: usize,
-        /// Size of the partition.
-        size: u32,
-    },
-    /// The flash failed.
-    #[error("{0}")]
-    Flash(#[from] FlashError),
 }
 
 impl EspBoard {
@@ -146,25 +120,8 @@ impl EspBoard {
             }
             images.push((region.offset, image));
         }
-        nor.power_on();
-        let sector = nor.geometry().sector();
-        for start in (0..size).step_by(sector) {
-            if nor.cells()[start..start + sector]
-                .iter()
-                .any(|&cell| cell != 0xff)
-            {
-                nor.erase(start as u32, (start + sector) as u32)?;
-            }
-        }
-        flash_bytes(
-            &mut nor,
-            self.table_offset,
-            &table[..table.len().min(TABLE_LEN)],
-        )?;
-        for (offset, image) in images {
-            flash_bytes(&mut nor, offset, image)?;
-        }
-        nor.reset_statistics();
+        let table = (self.table_offset, &table[..table.len().min(TABLE_LEN)]);
+        flash_all(&mut nor, &[&[table], &images[..]].concat())?;
         Ok(())
     }
 
@@ -354,11 +311,4 @@ fn rewrite_record(nor: &mut Nor, otadata: Region, rewrite: &Rewrite) -> Result<(
     let start = otadata.offset + rewrite.offset();
     nor.erase(start, start + SECTOR_SIZE)?;
     nor.write(start, &rewrite.record.emit())
-}
-
-/// Writes bytes to erased flash, and erased bytes up to the end of the last word.
-fn flash_bytes(nor: &mut Nor, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
-    let mut padded = bytes.to_vec();
-    padded.resize(bytes.len().next_multiple_of(nor.geometry().word()), 0xff);
-    nor.write(offset, &padded)
 }

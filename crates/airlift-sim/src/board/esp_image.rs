@@ -1,5 +1,6 @@
 //! App images as the boot loader of ESP-IDF finds them in flash.
 
+use airlift_device::flash::Region;
 use airlift_formats::esp::app_image::{
     APP_DESCRIPTOR_LEN, AppDescriptor, Expect, HEADER_LEN, Header, ImageError, Kind,
     SEGMENT_HEADER_LEN, Verifier, image_len, text,
@@ -7,7 +8,6 @@ use airlift_formats::esp::app_image::{
 
 use super::AppSummary;
 use super::esp::EspChip;
-use super::esp_table::Region;
 use crate::flash::{FlashError, Nor};
 
 /// Why the boot loader does not start what is in an app partition.
@@ -17,6 +17,9 @@ pub enum Refusal {
     /// The partition table has no such partition.
     #[error("no such partition")]
     NoPartition,
+    /// There is no whole image (a [`GenericBoard`](super::GenericBoard) cannot say more).
+    #[error("no whole image")]
+    NotWhole,
     /// The image does not pass.
     #[error("{0}")]
     Image(ImageError),

@@ -2,20 +2,12 @@
 
 use std::fmt;
 
+use airlift_device::flash::Region;
 use airlift_formats::esp::otadata::Slot;
 use airlift_formats::esp::partition_table::{
     ENTRY_LEN, Partition, PartitionType, TABLE_LEN, subtype,
 };
 use md5::{Digest, Md5};
-
-/// A part of the flash, in bytes from its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Region {
-    /// First byte.
-    pub offset: u32,
-    /// Length.
-    pub len: u32,
-}
 
 /// What the boot loader takes from the partition table (`bootloader_utility_load_partition_table`).
 ///
@@ -131,10 +123,7 @@ impl BootTable {
     }
 
     fn note(&mut self, partition: &Partition) {
-        let region = Some(Region {
-            offset: partition.offset,
-            len: partition.size,
-        });
+        let region = Some(Region::new(partition.offset, partition.size));
         match (partition.kind, partition.subtype) {
             (PartitionType::APP, subtype::APP_FACTORY) => self.factory = region,
             (PartitionType::APP, subtype::APP_TEST) => self.test = region,

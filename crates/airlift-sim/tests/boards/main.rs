@@ -1,5 +1,6 @@
-//! The virtual ESP board.
+//! The virtual boards.
 
 mod boots;
 mod flashed;
 mod scenarios;
+mod updates;

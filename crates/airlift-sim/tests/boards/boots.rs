@@ -374,7 +374,7 @@ fn the_boot_loader_reads_tables_as_the_reference_does() {
         change(&mut bytes);
         BootTable::parse(&bytes, size)
     };
-    let entries = 4;
+    let entries = 5;
     assert_eq!(with(&|table| table.fill(0xff)), Err(BootTableError::Empty));
     assert_eq!(
         with(&|table| table[33] = 0),

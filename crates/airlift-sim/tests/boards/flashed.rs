@@ -49,10 +49,18 @@ impl Layout {
             SLOT_LEN,
             "factory",
         );
+        let journal = partition(
+            PartitionType::DATA,
+            subtype::DATA_UNDEFINED,
+            0x9000,
+            0x2000,
+            "airlift",
+        );
         let partitions: Vec<_> = [otadata]
             .into_iter()
             .chain(slots)
             .chain(self.factory.then_some(factory))
+            .chain([journal])
             .collect();
         table_of(&partitions)
     }

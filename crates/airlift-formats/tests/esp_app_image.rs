@@ -299,12 +299,13 @@ fn every_broken_image_has_its_own_error() {
 fn an_image_with_the_number_of_another_chip_has_no_memory_there() {
     let image = read("app/bad_chipid.bin");
     let error = strict(&image).unwrap_err();
-    let load_addr = 0x3F40_0020;
+    let (load_addr, chip) = (0x3F40_0020, ChipId::ESP32S3);
     assert_eq!(
         error,
         ImageError::LoadAddress {
             segment: 0,
-            load_addr
+            load_addr,
+            chip
         }
     );
 }

@@ -159,6 +159,8 @@ pub enum ImageError {
         segment: u8,
         /// Where it belongs in memory.
         load_addr: u32,
+        /// The chip.
+        chip: ChipId,
     },
     /// The file does not have the announced length.
     FileLength {
@@ -399,9 +401,14 @@ impl fmt::Display for ImageError {
                 f,
                 "the image ends early: at least {needed} bytes are needed, there are {found}"
             ),
-            Self::LoadAddress { segment, load_addr } => write!(
+            Self::LoadAddress {
+                segment,
+                load_addr,
+                chip,
+            } => write!(
                 f,
-                "segment {segment} belongs to {load_addr:#010x}, where the chip has no memory"
+                "segment {segment} belongs to {load_addr:#010x}, where {chip} has no memory: \
+                 perhaps the image is for another chip"
             ),
             Self::FileLength { expected, found } if found > expected => {
                 write!(f, "{expected} bytes were announced, more have come")

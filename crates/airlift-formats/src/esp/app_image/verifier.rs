@@ -499,9 +499,13 @@ impl Verifier {
         }
         if self.is_strict() {
             self.check_fit(segment, length)?;
-            let load_addr = header.load_addr;
-            if is_loaded(&header) && !self.header.chip.has_memory_at(load_addr) {
-                return Err(ImageError::LoadAddress { segment, load_addr });
+            let (load_addr, chip) = (header.load_addr, self.header.chip);
+            if is_loaded(&header) && !chip.has_memory_at(load_addr) {
+                return Err(ImageError::LoadAddress {
+                    segment,
+                    load_addr,
+                    chip,
+                });
             }
         }
         // The page size of an app's first segment is in its descriptor, which has still to come.

@@ -1,0 +1,181 @@
+//! `POST` or `PUT /api/v1/organizations/{organization}/releases?project=&key=&node=&version=&all_projects=&force=`
+//!
+//! The body is the image.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::auth::Principal;
+use super::create_organization::check_new_name;
+use super::list_releases::ListedRelease;
+use super::{Api, Problem};
+use crate::catalog::publish::{Order, is_version};
+use crate::catalog::release::{Release, TargetKind};
+use crate::name;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parameters {
+    /// Devices of this project ...
+    project: Option<String>,
+    /// ... or of all projects of the organization.
+    #[serde(default)]
+    all_projects: bool,
+    /// For all devices with this key ...
+    key: Option<String>,
+    /// ... or for this one device; then the key is not looked at.
+    node: Option<String>,
+    /// Default: what the image says.
+    version: Option<String>,
+    /// Publish even if the place holds images for another chip or of another project.
+    #[serde(default)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct PublishedRelease {
+    #[serde(flatten)]
+    release: ListedRelease,
+    /// `false`: these bytes were offered at this place already, and nothing changed.
+    created: bool,
+    /// The release that this one takes the place of.
+    replaces: Option<i64>,
+    warnings: Vec<String>,
+}
+
+/// Publishes an image. All or nothing: until this answers with success, devices are offered what they were offered before.
+///
+/// The administrator's token also makes the organization and the project when they are missing, and says so in `warnings`.
+pub(super) async fn handle(
+    State(api): State<Api>,
+    principal: Principal,
+    Path(organization): Path<String>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+    body: Body,
+) -> Result<(StatusCode, Json<PublishedRelease>), Problem> {
+    let mut warnings = Vec::new();
+    if principal.is_admin() && api.catalog.organization(&organization).is_none() {
+        check_new_name(&organization)?;
+        let Query(parameters) = parameters
+            .as_ref()
+            .map_err(|e| Problem::bad_request("bad-parameter", e.body_text()))?;
+        place(parameters)?;
+        if api
+            .catalog
+            .create_organization(&organization, api.clock.now())
+            .await?
+            .is_some()
+        {
+            warnings.push(format!(
+                "organization {organization} did not exist and was created"
+            ));
+        }
+    }
+    let mut organization = principal.organization(&api, &organization)?;
+    let Query(parameters) = parameters?;
+    let (project, target_kind, target) = place(&parameters)?;
+    if project != name::ALL_PROJECTS && !organization.projects.contains_key(project.as_str()) {
+        if !principal.is_admin() {
+            return Err(Problem::not_found(format!(
+                "organization {} has no project {project}; an administrator can create it",
+                organization.name
+            )));
+        }
+        if api
+            .catalog
+            .create_project(&organization, &project, api.clock.now())
+            .await?
+            .is_some()
+        {
+            warnings.push(format!("project {project} did not exist and was created"));
+        }
+        organization = principal.organization(&api, &organization.name)?;
+    }
+    let order = Order {
+        organization,
+        project,
+        target_kind,
+        target,
+        version: parameters.version,
+        force: parameters.force,
+        published_by: principal.token,
+    };
+    publish(api, order, body, warnings).await
+}
+
+async fn publish(
+    api: Api,
+    order: Order,
+    body: Body,
+    mut warnings: Vec<String>,
+) -> Result<(StatusCode, Json<PublishedRelease>), Problem> {
+    // In a task of its own: a client that hangs up after its last byte does not stop the work half way, and one that
+    // hangs up earlier does not keep it from being cleaned up.
+    let task = tokio::spawn(async move {
+        let stream = body.into_data_stream();
+        let published = api
+            .catalog
+            .publish(order, stream, api.max_image_size, &*api.clock)
+            .await?;
+        Ok::<_, Problem>(published)
+    });
+    let published = task.await.map_err(|error| Problem::internal(&error))??;
+    warnings.extend(published.warnings);
+    let code = if published.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let release = ListedRelease {
+        release: Release::clone(&published.release),
+        offered: true,
+    };
+    let (created, replaces) = (published.created, published.replaces);
+    Ok((
+        code,
+        Json(PublishedRelease {
+            release,
+            created,
+            replaces,
+            warnings,
+        }),
+    ))
+}
+
+/// Project, kind and name of the place that the parameters name.
+fn place(parameters: &Parameters) -> Result<(String, TargetKind, String), Problem> {
+    let checked = |what: &str, text: &String| match name::check(text.as_bytes()) {
+        Ok(name) => Ok(name.to_owned()),
+        Err(why) => Err(Problem::bad_request("bad-name", format!("{what}: {why}"))),
+    };
+    let project = match &parameters.project {
+        _ if parameters.all_projects => name::ALL_PROJECTS.to_owned(),
+        Some(project) => checked("project", project)?,
+        None => {
+            let detail = "say which project the release is for: project=NAME, or all_projects=true";
+            return Err(Problem::bad_request("project-missing", detail));
+        }
+    };
+    let (kind, target) = match (&parameters.node, &parameters.key) {
+        (Some(node), _) => (TargetKind::Node, checked("node", node)?),
+        (None, Some(key)) => (TargetKind::Key, checked("key", key)?),
+        (None, None) => {
+            let detail =
+                "say which devices the release is for: key=KEY, or node=NODE for one device";
+            return Err(Problem::bad_request("key-missing", detail));
+        }
+    };
+    if parameters
+        .version
+        .as_deref()
+        .is_some_and(|version| !is_version(version))
+    {
+        let detail = "a version has 1 to 64 visible ASCII characters and no space";
+        return Err(Problem::bad_request("bad-version", detail));
+    }
+    Ok((project, kind, target))
+}

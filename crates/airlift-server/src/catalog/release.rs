@@ -1,0 +1,218 @@
+//! One release, and the place where it lies.
+
+use http::HeaderValue;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::digest::{Md5, Sha256};
+use crate::store::catalog::ReleaseRow;
+
+/// Families whose images cannot run on each other, as far as a request or an image tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Family {
+    /// ESP8266: image header of 8 bytes, no chip id; takes gzip.
+    Esp8266,
+    /// ESP32 and its relatives: extended header with a chip id.
+    Esp32,
+}
+
+impl Family {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Esp8266 => "esp8266",
+            Self::Esp32 => "esp32",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Esp8266, Self::Esp32]
+            .into_iter()
+            .find(|family| family.as_str() == text)
+    }
+}
+
+/// What a release is put on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TargetKind {
+    /// One device.
+    Node,
+    /// All devices with this key.
+    Key,
+}
+
+impl TargetKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Key => "key",
+        }
+    }
+}
+
+/// What the bytes are for. Data images (file systems) come later; they will never be offered to a device that asks for an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// An application image.
+    App,
+}
+
+/// How the image is wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Encoding {
+    /// As it runs.
+    Plain,
+    /// gzip, unpacked by the boot loader of an ESP8266.
+    Gzip,
+}
+
+impl Encoding {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+/// A published image.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Release {
+    pub(crate) id: i64,
+    /// `+` for all projects of the organization.
+    pub(crate) project: String,
+    pub(crate) target_kind: TargetKind,
+    pub(crate) target: String,
+    pub(crate) kind: Kind,
+    pub(crate) version: String,
+    /// Bytes served.
+    pub(crate) size: u64,
+    /// Of the bytes served.
+    pub(crate) md5: Md5,
+    /// Of the bytes served; names the object.
+    pub(crate) sha256: Sha256,
+    /// What a device that runs this reports as its sketch's MD5: that of the unpacked image.
+    pub(crate) running_md5: Md5,
+    /// What a device that runs this may report as its sketch's SHA-256, beside `sha256`: ESP-IDF's
+    /// `esp_partition_get_sha256` gives the digest *appended to* an image, which does not cover itself.
+    pub(crate) running_sha256: Option<Sha256>,
+    pub(crate) family: Family,
+    /// ESP32 family: `chip_id` of the image header.
+    pub(crate) chip_id: Option<u16>,
+    pub(crate) encoding: Encoding,
+    /// Version text inside the image.
+    pub(crate) image_version: Option<String>,
+    /// Project name inside the image.
+    pub(crate) image_project: Option<String>,
+    pub(crate) published_at: Timestamp,
+    /// Token that published it.
+    pub(crate) published_by: Option<i64>,
+    pub(crate) withdrawn_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub(crate) headers: ReleaseHeaders,
+}
+
+/// Header values of an answer that carries this release, made once.
+#[derive(Debug, Clone)]
+pub(crate) struct ReleaseHeaders {
+    pub(crate) md5: HeaderValue,
+    pub(crate) sha256: HeaderValue,
+    /// Strong: the digest of the bytes, in quotes.
+    pub(crate) etag: HeaderValue,
+    pub(crate) version: HeaderValue,
+    pub(crate) length: HeaderValue,
+}
+
+impl Release {
+    /// Whether a device that reports these digests runs this release already. Any one that matches is enough: which
+    /// digests a device sends depends on its core's version.
+    pub(crate) fn is_running(&self, md5: Option<Md5>, sha256: Option<Sha256>) -> bool {
+        md5.is_some_and(|md5| md5 == self.running_md5)
+            || sha256.is_some_and(|sha| sha == self.sha256 || Some(sha) == self.running_sha256)
+    }
+}
+
+/// A row that this program did not write, or not this version of it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "release {id}: column {column} holds {value:?}, which this version of the server cannot read"
+)]
+pub(crate) struct UnreadableRow {
+    id: i64,
+    column: &'static str,
+    value: String,
+}
+
+impl TryFrom<ReleaseRow> for Release {
+    type Error = UnreadableRow;
+
+    fn try_from(row: ReleaseRow) -> Result<Self, UnreadableRow> {
+        let unreadable = |column, value: &dyn ToString| UnreadableRow {
+            id: row.id,
+            column,
+            value: value.to_string(),
+        };
+        let md5 = |column, text: &str| {
+            Md5::parse(text.as_bytes()).ok_or_else(|| unreadable(column, &text))
+        };
+        let sha256 = |column, text: &str| {
+            Sha256::parse(text.as_bytes()).ok_or_else(|| unreadable(column, &text))
+        };
+        let header = |text: String| {
+            HeaderValue::try_from(text).map_err(|_| unreadable("version", &row.version))
+        };
+
+        let size = u64::try_from(row.size).map_err(|_| unreadable("size", &row.size))?;
+        let (md5_served, sha256_served) = (md5("md5", &row.md5)?, sha256("sha256", &row.sha256)?);
+        let headers = ReleaseHeaders {
+            md5: header(md5_served.to_string())?,
+            sha256: header(sha256_served.to_string())?,
+            etag: header(format!("\"{sha256_served}\""))?,
+            version: header(row.version.clone())?,
+            length: HeaderValue::from(size),
+        };
+        let chip_id = row
+            .chip_id
+            .map(|id| u16::try_from(id).map_err(|_| unreadable("chip_id", &id)));
+        Ok(Self {
+            id: row.id,
+            target_kind: match row.target_kind.as_str() {
+                "node" => TargetKind::Node,
+                "key" => TargetKind::Key,
+                other => return Err(unreadable("target_kind", &other)),
+            },
+            kind: match row.kind.as_str() {
+                "app" => Kind::App,
+                other => return Err(unreadable("kind", &other)),
+            },
+            size,
+            md5: md5_served,
+            sha256: sha256_served,
+            running_md5: md5("running_md5", &row.running_md5)?,
+            running_sha256: row
+                .running_sha256
+                .as_deref()
+                .map(|sha| sha256("running_sha256", sha))
+                .transpose()?,
+            family: Family::parse(&row.family).ok_or_else(|| unreadable("family", &row.family))?,
+            chip_id: chip_id.transpose()?,
+            encoding: match row.encoding.as_str() {
+                "plain" => Encoding::Plain,
+                "gzip" => Encoding::Gzip,
+                other => return Err(unreadable("encoding", &other)),
+            },
+            headers,
+            published_at: Timestamp(row.published_at),
+            published_by: row.published_by,
+            withdrawn_at: row.withdrawn_at.map(Timestamp),
+            project: row.project,
+            target: row.target,
+            version: row.version,
+            image_version: row.image_version,
+            image_project: row.image_project,
+        })
+    }
+}

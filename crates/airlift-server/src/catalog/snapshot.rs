@@ -1,0 +1,117 @@
+//! The in-memory picture of the catalog that update checks read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::CatalogError;
+use super::release::{Kind, Release, TargetKind};
+use crate::digest::{Md5, Sha256};
+use crate::name::ALL_PROJECTS;
+use crate::store::catalog::NamedRow;
+use crate::store::database::Database;
+
+/// Everything that an update check may need. Immutable; replaced as a whole.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) organizations: HashMap<Box<str>, Arc<Organization>>,
+}
+
+/// One organization's part.
+#[derive(Debug, Default)]
+pub(crate) struct Organization {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) created_at: i64,
+    /// Known projects, also those without a release.
+    pub(crate) projects: HashMap<Box<str>, Places>,
+    /// The places `+/NODE` and `+/KEY`.
+    pub(crate) all_projects: Places,
+    builds_by_md5: HashMap<Md5, Arc<Release>>,
+    builds_by_sha256: HashMap<Sha256, Arc<Release>>,
+}
+
+/// The offered release of every place of one project (or of all projects).
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) nodes: HashMap<Box<str>, Arc<Release>>,
+    pub(crate) keys: HashMap<Box<str>, Arc<Release>>,
+}
+
+impl Organization {
+    pub(super) async fn load(database: &Database, row: &NamedRow) -> Result<Self, CatalogError> {
+        let mut organization = Self {
+            id: row.id,
+            name: row.name.clone(),
+            created_at: row.created_at,
+            ..Self::default()
+        };
+        for project in database.projects(row.id).await? {
+            organization
+                .projects
+                .insert(project.name.into(), Places::default());
+        }
+        for row in database.releases(row.id).await? {
+            organization.add(Arc::new(Release::try_from(row)?));
+        }
+        Ok(organization)
+    }
+
+    /// Adds a release that is newer than all before it.
+    pub(crate) fn add(&mut self, release: Arc<Release>) {
+        self.builds_by_md5
+            .insert(release.running_md5, Arc::clone(&release));
+        self.builds_by_sha256
+            .insert(release.sha256, Arc::clone(&release));
+        if let Some(digest) = release.running_sha256 {
+            self.builds_by_sha256.insert(digest, Arc::clone(&release));
+        }
+        let Kind::App = release.kind;
+        if release.withdrawn_at.is_some() {
+            return;
+        }
+        let places = if release.project == ALL_PROJECTS {
+            &mut self.all_projects
+        } else {
+            self.projects
+                .entry(release.project.as_str().into())
+                .or_default()
+        };
+        let place = match release.target_kind {
+            TargetKind::Node => &mut places.nodes,
+            TargetKind::Key => &mut places.keys,
+        };
+        place.insert(release.target.as_str().into(), release);
+    }
+
+    /// The release, offered or not, whose image reports these digests when it runs.
+    pub(crate) fn build(&self, md5: Option<Md5>, sha256: Option<Sha256>) -> Option<&Arc<Release>> {
+        md5.and_then(|md5| self.builds_by_md5.get(&md5))
+            .or_else(|| sha256.and_then(|sha256| self.builds_by_sha256.get(&sha256)))
+    }
+
+    /// The release that a place offers now.
+    pub(crate) fn offered(
+        &self,
+        project: &str,
+        kind: TargetKind,
+        target: &str,
+    ) -> Option<&Arc<Release>> {
+        let places = if project == ALL_PROJECTS {
+            Some(&self.all_projects)
+        } else {
+            self.projects.get(project)
+        }?;
+        match kind {
+            TargetKind::Node => places.nodes.get(target),
+            TargetKind::Key => places.keys.get(target),
+        }
+    }
+
+    pub(super) fn row(&self) -> NamedRow {
+        NamedRow {
+            id: self.id,
+            name: self.name.clone(),
+            created_at: self.created_at,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Whether a device gets the release of its place.
+
+use std::sync::Arc;
+
+use crate::catalog::release::{Family, Release};
+use crate::digest::{Md5, Sha256};
+use crate::fleet::report::ResultState;
+
+/// How often a device that cannot be asked what it runs is sent the same release. Early ESP32 cores (1.0.x) send no MD5,
+/// and would otherwise be sent the image at every poll for ever. More than once, because a download may break off.
+pub(crate) const MAX_BLIND_OFFERS: u32 = 3;
+
+/// What the device wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Ask {
+    /// An application image, if there is a newer one.
+    #[default]
+    App,
+    /// A file system image.
+    FileSystem,
+    /// The version on offer, without the image.
+    Version,
+}
+
+/// What the device says, as far as it decides anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Facts<'a> {
+    pub(crate) ask: Ask,
+    /// `None`: the client does not say, for instance `esp_https_ota` or curl.
+    pub(crate) family: Option<Family>,
+    /// Chip id of the image that it runs, when that is a release we know.
+    pub(crate) running_chip: Option<u16>,
+    pub(crate) running_md5: Option<Md5>,
+    pub(crate) running_sha256: Option<Sha256>,
+    pub(crate) running_version: Option<&'a str>,
+    /// Bytes that it can take.
+    pub(crate) free_space: Option<u64>,
+    /// It asks for the rest of an image, so it has the beginning.
+    pub(crate) resuming: bool,
+}
+
+/// What happened between this device and us before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct History {
+    /// The release that was last sent to it, and how often.
+    pub(crate) offered: Option<(Sha256, u32)>,
+    /// What it last reported, and of which image.
+    pub(crate) result: Option<(ResultState, Option<Sha256>)>,
+}
+
+/// The outcome.
+#[derive(Debug, Clone)]
+pub(crate) enum Decision<'a> {
+    /// Send this release.
+    Offer(&'a Arc<Release>),
+    /// Tell this release's version.
+    Tell(&'a Arc<Release>),
+    /// Nothing to do, and why.
+    NoUpdate(NoUpdate),
+}
+
+/// Why there is no update for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoUpdate {
+    /// No place of this device holds a release.
+    NoRelease,
+    /// It asked for a file system image; there are only applications.
+    NoFileSystemRelease,
+    /// It runs the release: a digest says so.
+    UpToDate,
+    /// It sends no digest, and its version is the release's.
+    SameVersion,
+    /// The release is for another chip.
+    OtherChip,
+    /// The release is larger than the device's free space.
+    NoSpace,
+    /// It installed this very image before and went back to the old one.
+    RolledBack,
+    /// It refused this very image as often as we offer it.
+    Refused,
+    /// It sends no digest and was sent this release as often as we do that.
+    AlreadyOffered,
+}
+
+impl NoUpdate {
+    /// The stable name in the API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoRelease => "no-release",
+            Self::NoFileSystemRelease => "no-file-system-release",
+            Self::UpToDate => "up-to-date",
+            Self::SameVersion => "same-version",
+            Self::OtherChip => "other-chip",
+            Self::NoSpace => "no-space",
+            Self::RolledBack => "rolled-back",
+            Self::Refused => "refused",
+            Self::AlreadyOffered => "already-offered",
+        }
+    }
+}
+
+/// The name of a decision that was stored, as the constant; `none` when no decision is called that.
+pub(crate) fn name_of(stored: &str) -> &'static str {
+    use NoUpdate as N;
+    let reasons = [
+        N::NoRelease,
+        N::NoFileSystemRelease,
+        N::UpToDate,
+        N::SameVersion,
+        N::OtherChip,
+        N::NoSpace,
+        N::RolledBack,
+        N::Refused,
+        N::AlreadyOffered,
+    ];
+    let names = reasons
+        .map(NoUpdate::as_str)
+        .into_iter()
+        .chain(["offered", "version-told"]);
+    names
+        .into_iter()
+        .find(|name| *name == stored)
+        .unwrap_or("none")
+}
+
+impl Decision<'_> {
+    /// The stable name in the API.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Offer(_) => "offered",
+            Self::Tell(_) => "version-told",
+            Self::NoUpdate(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// Decides. `release` is what [`resolve`](super::resolve) found.
+///
+/// There is no check for a lower version yet: a release is what the publisher put there last. The guard belongs here,
+/// between the checks of the chip and of the history; facts and release both carry versions for it.
+pub(crate) fn decide<'a>(
+    facts: &Facts<'_>,
+    release: Option<&'a Arc<Release>>,
+    history: &History,
+) -> Decision<'a> {
+    use Decision::NoUpdate as No;
+
+    let Some(release) = release else {
+        return No(NoUpdate::NoRelease);
+    };
+    if facts.ask == Ask::FileSystem {
+        return No(NoUpdate::NoFileSystemRelease);
+    }
+    if is_for_another_chip(facts, release) {
+        return No(NoUpdate::OtherChip);
+    }
+    if facts.ask == Ask::Version {
+        return Decision::Tell(release);
+    }
+
+    let says_digest = facts.running_md5.is_some() || facts.running_sha256.is_some();
+    if release.is_running(facts.running_md5, facts.running_sha256) {
+        return No(NoUpdate::UpToDate);
+    }
+    if !says_digest && facts.running_version == Some(release.version.as_str()) {
+        return No(NoUpdate::SameVersion);
+    }
+
+    let offers = history
+        .offered
+        .filter(|(digest, _)| *digest == release.sha256)
+        .map_or(0, |(_, count)| count);
+    match history.result {
+        Some((ResultState::RolledBack, Some(digest))) if digest == release.sha256 => {
+            return No(NoUpdate::RolledBack);
+        }
+        Some((ResultState::Refused, Some(digest)))
+            if digest == release.sha256 && offers >= MAX_BLIND_OFFERS && !facts.resuming =>
+        {
+            return No(NoUpdate::Refused);
+        }
+        _ => {}
+    }
+    if facts.free_space.is_some_and(|free| release.size > free) {
+        return No(NoUpdate::NoSpace);
+    }
+    // A client of no known family is no device that polls by itself but a tool, or decides on its own by version.
+    if facts.family.is_some() && !says_digest && !facts.resuming && offers >= MAX_BLIND_OFFERS {
+        return No(NoUpdate::AlreadyOffered);
+    }
+    Decision::Offer(release)
+}
+
+fn is_for_another_chip(facts: &Facts<'_>, release: &Release) -> bool {
+    let other_family = facts.family.is_some_and(|family| family != release.family);
+    // The requests of ESP32 clients do not name the chip, but the image that they run does.
+    let other_chip = facts
+        .running_chip
+        .zip(release.chip_id)
+        .is_some_and(|(runs, needs)| runs != needs);
+    other_family || other_chip
+}

@@ -1,0 +1,160 @@
+//! The HTTP update protocol of ESP8266 and ESP32 clients: `GET|HEAD /ota_update/{org}/{project}/{node}/{key}[/]`.
+//!
+//! Serves, without a change to their firmware, `ESP8266httpUpdate`, ESP32 `HTTPUpdate` (all versions), `esp_https_ota`
+//! (also with partial downloads and resumption), and plain tools like curl. `docs/esp-http-door.md` has the contract, with
+//! every place where it differs from the reference server and why.
+
+mod answer;
+mod range;
+mod request;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{Method, Request, Response};
+
+use crate::catalog::Catalog;
+use crate::catalog::release::Release;
+use crate::catalog::snapshot::Organization;
+use crate::clock::Clock;
+use crate::config::Resolution;
+use crate::decide::{Ask, Decision, Facts, History, decide, resolve};
+use crate::fleet::device::CheckIn;
+use crate::fleet::registry::Registry;
+use crate::server::Body;
+use request::{ClientHeaders, Mode, Place, PlaceError};
+
+/// Every path that starts like this belongs to this door.
+pub(crate) const PREFIX: &str = "/ota_update/";
+
+/// The door and what stands behind it.
+pub(crate) struct EspHttp {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) resolution: Resolution,
+}
+
+/// What a request comes to.
+enum Outcome {
+    /// This answer.
+    Answer(Response<Body>),
+    /// This image.
+    Image(Arc<Release>),
+}
+
+impl EspHttp {
+    /// Answers one request. Waits only to read an image that is not in memory.
+    pub(crate) async fn answer<B>(&self, request: &Request<B>, peer: IpAddr) -> Response<Body> {
+        match self.look_up(request, peer) {
+            Outcome::Answer(answer) => answer,
+            Outcome::Image(release) => {
+                let with_body = request.method() == Method::GET;
+                answer::image(&self.catalog.images, &release, request.headers(), with_body).await
+            }
+        }
+    }
+
+    /// All but the image's bytes, from memory.
+    fn look_up<B>(&self, request: &Request<B>, peer: IpAddr) -> Outcome {
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return Outcome::Answer(answer::allowed_methods()),
+            _ => return Outcome::Answer(answer::method_not_allowed()),
+        }
+        let path = request
+            .uri()
+            .path()
+            .strip_prefix(PREFIX)
+            .unwrap_or_default();
+        let place = match Place::parse(path) {
+            Ok(place) => place,
+            Err(PlaceError::SegmentCount) => return Outcome::Answer(answer::no_such_path()),
+            Err(PlaceError::NotAName) => return Outcome::Answer(answer::bad_name()),
+        };
+        let headers = ClientHeaders::read(request.headers());
+        let Some(mode) = headers.mode() else {
+            return Outcome::Answer(answer::bad_mode());
+        };
+        let snapshot = self.catalog.snapshot();
+        let Some(organization) = snapshot.organizations.get(&*place.organization) else {
+            return Outcome::Answer(answer::no_update());
+        };
+        let is_get = request.method() == Method::GET;
+        match self.decide(organization, &place, &headers, mode, is_get, peer) {
+            Decision::NoUpdate(reason) => {
+                let (organization, node) = (&*place.organization, &*place.node);
+                tracing::debug!(organization, node, reason = reason.as_str(), "no update");
+                Outcome::Answer(answer::no_update())
+            }
+            Decision::Tell(release) => Outcome::Answer(answer::version(release)),
+            Decision::Offer(release) => Outcome::Image(Arc::clone(release)),
+        }
+    }
+
+    /// Decides, and takes down who asked and what was decided.
+    fn decide<'a>(
+        &self,
+        organization: &'a Organization,
+        place: &Place<'_>,
+        headers: &ClientHeaders<'_>,
+        mode: Mode,
+        is_get: bool,
+        peer: IpAddr,
+    ) -> Decision<'a> {
+        let release = resolve(
+            self.resolution,
+            organization,
+            &place.project,
+            &place.node,
+            &place.key,
+        );
+        let about = headers.about();
+        let md5 = about.and_then(|about| about.md5);
+        let sha256 = about.and_then(|about| about.sha256);
+        let build = organization.build(md5, sha256);
+        let facts = Facts {
+            ask: match mode {
+                Mode::Sketch => Ask::App,
+                Mode::FileSystem => Ask::FileSystem,
+                Mode::Version => Ask::Version,
+            },
+            family: headers.family(),
+            running_chip: build.and_then(|build| build.chip_id),
+            running_md5: md5,
+            running_sha256: sha256,
+            running_version: about.and_then(|about| about.version),
+            free_space: about.and_then(|about| about.free_space),
+            resuming: headers.resumes(),
+        };
+        // A project that nobody made is no reason to keep records: anyone can invent names.
+        let is_known = &*place.project == crate::name::ALL_PROJECTS
+            || organization.projects.contains_key(&*place.project);
+        let now = self.clock.now();
+        let device = is_known
+            .then(|| self.registry.find_or_add(organization.id, &place.node, now))
+            .flatten();
+        let Some(device) = device else {
+            return decide(&facts, release, &History::default());
+        };
+
+        let check_in = CheckIn {
+            project: &place.project,
+            key: &place.key,
+            address: peer,
+            user_agent: headers.user_agent(),
+            about,
+            report: headers.report(),
+        };
+        let mut state = device.lock();
+        state.hear(&device, &check_in, now);
+        let decision = decide(&facts, release, &state.history());
+        state.told(&device, &decision, is_get && !facts.resuming, now);
+        let newly_changed = state.queue();
+        drop(state);
+        if newly_changed {
+            self.registry.changed(device);
+        }
+        decision
+    }
+}

@@ -1,0 +1,8 @@
+//! Devices: what each one said of itself, what it was told, and what became of it.
+//!
+//! The picture in memory is the truth of the moment; a [writer](writer) follows it into the database.
+
+pub(crate) mod device;
+pub(crate) mod registry;
+pub(crate) mod report;
+pub(crate) mod writer;

@@ -1,0 +1,144 @@
+//! What a device says about its last update.
+
+use crate::digest::Sha256;
+
+/// Longest accepted report, in bytes.
+pub(crate) const MAX_REPORT: usize = 256;
+
+/// How the device's last update ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResultState {
+    /// The new image runs and declared itself good.
+    Confirmed,
+    /// The new image ran, did not declare itself good, and the old one is back.
+    RolledBack,
+    /// The image was not acceptable: chip, digest, signature, size, format.
+    Refused,
+    /// It did not work out for another reason.
+    Failed,
+    /// A reset or lost connection stopped it; it will be resumed.
+    Interrupted,
+}
+
+impl ResultState {
+    const ALL: [Self; 5] = [
+        Self::Confirmed,
+        Self::RolledBack,
+        Self::Refused,
+        Self::Failed,
+        Self::Interrupted,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::RolledBack => "rolled-back",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// One report, as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Report<'a> {
+    pub(crate) state: ResultState,
+    /// The image that it is about.
+    pub(crate) sha256: Option<Sha256>,
+    pub(crate) version: Option<&'a str>,
+    /// A token like `bad-digest`.
+    pub(crate) reason: Option<&'a str>,
+}
+
+impl<'a> Report<'a> {
+    /// Reads `state=S; sha256=HEX; version=V; reason=R`: any order, `state` needed, nothing twice, nothing unknown,
+    /// spaces and tabs around `;` only. Anything else is no report.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        if text.len() > MAX_REPORT {
+            return None;
+        }
+        let (mut state, mut sha256, mut version, mut reason) = (None, None, None, None);
+        for part in text.split(';') {
+            let (name, value) = part.trim_matches([' ', '\t']).split_once('=')?;
+            let seen_before = match name {
+                "state" => state.replace(ResultState::parse(value)?).is_some(),
+                "sha256" => sha256.replace(Sha256::parse(value.as_bytes())?).is_some(),
+                "version" => version.replace(token(value)?).is_some(),
+                "reason" => reason.replace(token(value)?).is_some(),
+                _ => return None,
+            };
+            if seen_before {
+                return None;
+            }
+        }
+        Some(Self {
+            state: state?,
+            sha256,
+            version,
+            reason,
+        })
+    }
+}
+
+/// 1 to 64 visible ASCII characters; `;` cannot occur here and `,` would let a proxy join two headers into one.
+fn token(text: &str) -> Option<&str> {
+    let fits = (1..=64).contains(&text.len());
+    (fits && text.bytes().all(|b| b.is_ascii_graphic() && b != b',')).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "8dffb149e1859bd81a0df868c868f7127257065ed234c8d58247c347d416d758";
+
+    #[test]
+    fn a_whole_report_and_the_shortest_are_read() {
+        let text =
+            format!("state=rolled-back; sha256={DIGEST}; version=1.2.0; reason=not-confirmed");
+        let report = Report::parse(&text).unwrap();
+        assert_eq!(report.state, ResultState::RolledBack);
+        assert_eq!(report.sha256, Sha256::parse(DIGEST.as_bytes()));
+        assert_eq!(
+            (report.version, report.reason),
+            (Some("1.2.0"), Some("not-confirmed"))
+        );
+        assert_eq!(
+            Report::parse("state=confirmed").unwrap().state,
+            ResultState::Confirmed
+        );
+        assert_eq!(
+            Report::parse("reason=x;state=failed").unwrap().reason,
+            Some("x")
+        );
+    }
+
+    #[test]
+    fn anything_else_is_no_report() {
+        for text in [
+            "",
+            "state",
+            "state=",
+            "state=Confirmed",
+            "state=confirmed;",
+            "state=confirmed; state=failed",
+            "state=confirmed; colour=red",
+            "version=1.0",
+            "state=failed; sha256=8dff",
+            "state=failed; version=",
+            "state=failed; reason=two words",
+            "state=failed; reason=a,b",
+        ] {
+            assert_eq!(Report::parse(text), None, "{text:?}");
+        }
+        let long = format!("state=failed; reason={}", "r".repeat(65));
+        assert_eq!(Report::parse(&long), None);
+        let padded = format!("state=failed;{}reason=r", " ".repeat(MAX_REPORT));
+        assert_eq!(Report::parse(&padded), None);
+    }
+}

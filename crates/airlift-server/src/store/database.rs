@@ -19,7 +19,7 @@ const MIGRATIONS: [(i64, &str, &str); 1] = [(
 pub(crate) struct Database {
     /// For queries that change nothing.
     pub(super) read: SqlitePool,
-    /// One connection for all changes: SQLite has one writer anyway, and waiting here is fair, while waiting for its lock
+    /// One connection for all changes: `SQLite` has one writer anyway, and waiting here is fair, while waiting for its lock
     /// is not and can fail.
     pub(super) write: SqlitePool,
 }

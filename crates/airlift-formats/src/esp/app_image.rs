@@ -22,6 +22,7 @@ mod builder;
 mod chip;
 mod descriptor;
 mod error;
+mod expect;
 mod signature;
 mod verifier;
 
@@ -32,12 +33,11 @@ pub use descriptor::{
     AppDescriptor, BootloaderDescriptor, ProjectMismatch, SecureVersionTooLow, text,
 };
 pub use error::{IdfLog, ImageError, SignatureFault};
+pub use expect::{Expect, Kind, Prefix, Profile, Segment, SignatureSector, Summary};
 pub use signature::{
     SIGNATURE_BLOCK_LEN, SIGNATURE_SECTOR_LEN, SignatureBlock, SignatureKind, signature_blocks,
 };
-pub use verifier::{
-    Expect, Kind, Prefix, Profile, Segment, SignatureSector, Summary, Verifier, check_prefix,
-};
+pub use verifier::{Verifier, check_prefix};
 
 /// First byte of every image.
 pub const MAGIC: u8 = 0xE9;

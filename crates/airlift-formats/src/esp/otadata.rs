@@ -116,7 +116,7 @@ pub struct Record {
     pub label: [u8; 20],
     /// State of the selected app. Not covered by [`crc`](Self::crc).
     pub state: State,
-    /// CRC-32 of the sequence number alone, as [`crc`] computes it, if the record is intact.
+    /// CRC-32 of the sequence number alone, as [`crc()`] computes it, if the record is intact.
     pub crc: u32,
 }
 

@@ -181,7 +181,7 @@ pub enum SignatureFault {
     Digest,
     /// Its CRC is wrong.
     Crc,
-    /// Bytes that must be zero (in a block) or FF (unused blocks, end of the sector) are not.
+    /// Bytes at its end that must be zero are not.
     Padding,
 }
 

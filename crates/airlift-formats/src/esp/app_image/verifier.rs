@@ -1,167 +1,14 @@
 //! The streaming verifier.
 
-use crc::{Digest, NoTable};
+mod checks;
+
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    APP_DESCRIPTOR_LEN, AppDescriptor, BootloaderDescriptor, CHECKSUM_SEED, ChipId, HASH_LEN,
-    HEADER_LEN, Header, ImageError, MAGIC, MAX_PARTITION_SIZE, MAX_SEGMENTS, Mmu, PREFIX_LEN,
-    SEGMENT_HEADER_LEN, SEGMENT_LIMIT, SIGNATURE_BLOCK_LEN, SIGNATURE_SECTOR_LEN, SegmentHeader,
-    SignatureFault, image_len, signature,
+    AppDescriptor, BootloaderDescriptor, CHECKSUM_SEED, Expect, HASH_LEN, HEADER_LEN, Header,
+    ImageError, Kind, Mmu, PREFIX_LEN, Prefix, Profile, SEGMENT_HEADER_LEN, SIGNATURE_SECTOR_LEN,
+    Segment, SegmentHeader, SignatureSector, Summary, image_len, signature::SectorReader,
 };
-
-/// By whose rules an image is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Profile {
-    /// Airlift's: everything that the image promises has to hold. An image that passes also passes [`Idf`](Self::Idf).
-    Strict,
-    /// What the code of ESP-IDF accepts (`esp_image_verify` without secure boot), in its order: no SHA-256, any padding and
-    /// anything behind the image are fine. Flash behind the last byte reads as erased.
-    Idf,
-}
-
-/// What an image is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// An app: starts with an app descriptor.
-    App,
-    /// A second-stage boot loader. [`Profile::Idf`]: an image at the boot loader's address, whose SHA-256 is not looked at.
-    Bootloader,
-}
-
-impl Kind {
-    /// What the first bytes of an image look like; an app unless there is a boot loader's descriptor.
-    #[must_use]
-    pub fn guess(prefix: &[u8]) -> Self {
-        let descriptor = prefix
-            .get(DATA_OFFSET..)
-            .and_then(<[u8]>::first_chunk)
-            .and_then(BootloaderDescriptor::parse);
-        match descriptor {
-            Some(_) => Self::Bootloader,
-            None => Self::App,
-        }
-    }
-}
-
-/// What is known about an image's place and chip before it is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expect {
-    /// By whose rules to judge.
-    pub profile: Profile,
-    /// What the image has to be.
-    pub kind: Kind,
-    /// The chip that it has to be for. Without one the image's own is taken; the strict profile then refuses an unknown one.
-    pub chip: Option<ChipId>,
-    /// Revision of the chip, major * 100 + minor; without one revisions are not checked.
-    pub chip_revision: Option<u16>,
-    /// Revision of the chip's eFuse block, major * 100 + minor; without one it is not checked.
-    pub efuse_block_revision: Option<u16>,
-    /// Bytes of the partition that the image has to fit into.
-    pub partition_size: Option<u32>,
-    /// Flash address of the partition: mapped segments have to fit their MMU pages there.
-    pub partition_offset: u32,
-    /// Strict profile: refuse an image without a SHA-256.
-    pub require_hash: bool,
-    /// Number of bytes that will come, if known: wrong lengths are then found at once.
-    pub file_len: Option<u32>,
-}
-
-impl Expect {
-    /// The strict profile, nothing else known.
-    #[must_use]
-    pub const fn strict(kind: Kind) -> Self {
-        Self {
-            profile: Profile::Strict,
-            kind,
-            chip: None,
-            chip_revision: None,
-            efuse_block_revision: None,
-            partition_size: None,
-            partition_offset: 0,
-            require_hash: true,
-            file_len: None,
-        }
-    }
-
-    /// ESP-IDF's profile, nothing else known.
-    #[must_use]
-    pub const fn idf(kind: Kind) -> Self {
-        let mut expect = Self::strict(kind);
-        expect.profile = Profile::Idf;
-        expect
-    }
-}
-
-/// A segment that has gone by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
-    /// Its index.
-    pub index: u8,
-    /// Offset of its header in the image.
-    pub offset: u32,
-    /// Its header.
-    pub header: SegmentHeader,
-}
-
-/// A signature sector behind an image. Its signatures were **not** verified, only its digest and CRC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignatureSector {
-    /// Offset of the sector in the file.
-    pub offset: u32,
-    /// Number of blocks in use.
-    pub blocks: u8,
-}
-
-/// What is known of an image that has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// Length of the image with its SHA-256, without padding and signature behind it.
-    pub image_len: u32,
-    /// Number of bytes that were looked at, everything behind the image included.
-    pub file_len: u32,
-    /// SHA-256 of all these bytes.
-    pub file_sha256: [u8; 32],
-    /// The header.
-    pub header: Header,
-    /// The app descriptor, if there is one.
-    pub app: Option<AppDescriptor>,
-    /// The boot loader descriptor, if there is one.
-    pub bootloader: Option<BootloaderDescriptor>,
-    /// The signature sector, if there is one (strict profile).
-    pub signature: Option<SignatureSector>,
-}
-
-impl Summary {
-    /// The chip that the image is for.
-    #[must_use]
-    pub const fn chip(&self) -> ChipId {
-        self.header.chip
-    }
-
-    /// Number of segments.
-    #[must_use]
-    pub const fn segments(&self) -> u8 {
-        self.header.segment_count
-    }
-
-    /// Whether the image ends with a SHA-256.
-    #[must_use]
-    pub const fn is_hashed(&self) -> bool {
-        self.header.hash_appended != 0
-    }
-}
-
-/// What the first bytes of an image say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prefix {
-    /// The header.
-    pub header: Header,
-    /// The header of segment 0.
-    pub segment: SegmentHeader,
-    /// The app descriptor, if there is one.
-    pub app: Option<AppDescriptor>,
-}
 
 /// Judges an image by its first [`PREFIX_LEN`] bytes: all that can be known before anything is erased.
 ///
@@ -188,9 +35,6 @@ pub fn check_prefix(bytes: &[u8], expect: &Expect) -> Result<Prefix, ImageError>
     })
 }
 
-/// A segment below this address is not loaded anywhere.
-const FIRST_LOAD_ADDR: u32 = 0x1000_0000;
-
 /// File offset of the data of segment 0.
 const DATA_OFFSET: usize = HEADER_LEN + SEGMENT_HEADER_LEN;
 
@@ -211,8 +55,6 @@ enum Stage {
     Signature,
     /// Erased flash only (strict), or anything.
     Behind,
-    /// An error was found; nothing can follow.
-    Failed,
 }
 
 /// Verifies an image that comes in pieces of any size.
@@ -238,8 +80,7 @@ pub struct Verifier {
     page_log2: u8,
     /// Everything compared so far in this stage was equal.
     equal: bool,
-    signature: Option<SignatureSector>,
-    block_crc: Digest<'static, u32, NoTable>,
+    signature: SectorReader,
     image_len: u32,
     header: Header,
     /// The header, a segment header or the hash that goes by.
@@ -264,8 +105,7 @@ impl Verifier {
             segment: 0,
             page_log2: Mmu::DEFAULT_PAGE_LOG2,
             equal: true,
-            signature: None,
-            block_crc: signature::CRC.digest(),
+            signature: SectorReader::new(),
             image_len: 0,
             header: Header::parse(&[0; HEADER_LEN]),
             scratch: [0; HEADER_LEN],
@@ -299,7 +139,6 @@ impl Verifier {
                 Ok(rest) => bytes = rest,
                 Err(failure) => {
                     self.failure = Some(failure);
-                    self.stage = Stage::Failed;
                     return Err(failure);
                 }
             }
@@ -321,14 +160,7 @@ impl Verifier {
             Profile::Strict => self.check_end()?,
             Profile::Idf => {
                 // What was never written reads as FF.
-                while matches!(
-                    self.stage,
-                    Stage::Header
-                        | Stage::SegmentHeader
-                        | Stage::Data
-                        | Stage::Footer
-                        | Stage::Hash
-                ) {
+                while self.stage != Stage::Behind {
                     self.update(&[0xFF; 64])?;
                 }
             }
@@ -344,7 +176,14 @@ impl Verifier {
                 .first_chunk()
                 .filter(|_| self.expect.kind == Kind::Bootloader)
                 .and_then(BootloaderDescriptor::parse),
-            signature: self.signature,
+            signature: match self.signature.blocks() {
+                0 => None,
+                blocks => Some(SignatureSector {
+                    // Only erased flash can have come behind it.
+                    offset: self.signature_offset(),
+                    blocks,
+                }),
+            },
         })
     }
 
@@ -381,7 +220,7 @@ impl Verifier {
             Stage::Gap => self.expect_erased(piece)?,
             Stage::Signature => self.take_signature(piece)?,
             Stage::Behind if self.is_strict() => self.expect_erased(piece)?,
-            Stage::Behind | Stage::Failed => {}
+            Stage::Behind => {}
         }
         self.sha.update(piece);
         self.position = start.saturating_add(length(piece));
@@ -400,7 +239,7 @@ impl Verifier {
             Stage::Hash => self.end_hash()?,
             Stage::Gap => self.begin_signature(),
             Stage::Signature => self.begin_behind(),
-            Stage::Behind | Stage::Failed => return Ok(false),
+            Stage::Behind => return Ok(false),
         }
         Ok(true)
     }
@@ -421,152 +260,6 @@ impl Verifier {
         copy_into(self.scratch.get_mut(have..), piece);
     }
 
-    fn check_header(&mut self) -> Result<(), ImageError> {
-        let expect = self.expect;
-        let header = Header::parse(&self.scratch);
-        self.header = header;
-        if let (Profile::Idf, Some(partition_size)) = (expect.profile, expect.partition_size)
-            && partition_size > MAX_PARTITION_SIZE
-        {
-            return Err(ImageError::PartitionTooLarge { partition_size });
-        }
-        if header.magic != MAGIC {
-            return Err(ImageError::Magic {
-                found: header.magic,
-            });
-        }
-        match expect.chip {
-            Some(expected) if expected != header.chip => {
-                return Err(ImageError::Chip {
-                    expected,
-                    found: header.chip,
-                });
-            }
-            None if self.is_strict() && header.chip.mmu().is_none() => {
-                return Err(ImageError::UnknownChip { found: header.chip });
-            }
-            _ => {}
-        }
-        if let Some(found) = expect.chip_revision {
-            if found < header.min_revision {
-                return Err(ImageError::RevisionTooLow {
-                    required: header.min_revision,
-                    found,
-                });
-            }
-            let allowed = header.max_revision;
-            if expect.kind == Kind::App && is_limit(allowed) && found > allowed {
-                return Err(ImageError::RevisionTooHigh { allowed, found });
-            }
-        }
-        let found = header.segment_count;
-        if found > MAX_SEGMENTS || (found == 0 && self.is_strict()) {
-            return Err(ImageError::SegmentCount { found });
-        }
-        if self.is_strict() {
-            match header.hash_appended {
-                0 if expect.require_hash => return Err(ImageError::HashMissing),
-                0 | 1 => {}
-                found => return Err(ImageError::HashFlag { found }),
-            }
-        }
-        if found == 0 {
-            self.begin_footer();
-        } else {
-            self.begin(Stage::SegmentHeader, SEGMENT_HEADER_LEN as u32);
-        }
-        Ok(())
-    }
-
-    fn check_segment(&mut self, on_segment: &mut impl FnMut(Segment)) -> Result<(), ImageError> {
-        let header = match self.scratch.first_chunk() {
-            Some(bytes) => SegmentHeader::parse(bytes),
-            None => return Ok(()),
-        };
-        let segment = self.segment;
-        on_segment(Segment {
-            index: segment,
-            offset: self.position.saturating_sub(SEGMENT_HEADER_LEN as u32),
-            header,
-        });
-        let length = header.data_len;
-        if length % 4 != 0 || length >= SEGMENT_LIMIT {
-            return Err(ImageError::SegmentLength { segment, length });
-        }
-        let is_app = self.expect.kind == Kind::App;
-        if segment == 0 && is_app && length < APP_DESCRIPTOR_LEN as u32 {
-            return Err(ImageError::FirstSegmentTooShort { length });
-        }
-        if self.is_strict() {
-            self.check_fit(segment, length)?;
-            let (load_addr, chip) = (header.load_addr, self.header.chip);
-            if is_loaded(&header) && !chip.has_memory_at(load_addr) {
-                return Err(ImageError::LoadAddress {
-                    segment,
-                    load_addr,
-                    chip,
-                });
-            }
-        }
-        // The page size of an app's first segment is in its descriptor, which has still to come.
-        if segment != 0 || !is_app || !self.has_configurable_pages() {
-            self.check_mapping(segment, header.load_addr, self.position)?;
-        }
-        self.begin(Stage::Data, length);
-        Ok(())
-    }
-
-    /// The image up to the end of this segment, further segment headers, checksum and hash: within file and partition.
-    fn check_fit(&self, segment: u8, length: u32) -> Result<(), ImageError> {
-        let more = self.header.segment_count.saturating_sub(segment + 1);
-        let needed = self
-            .position
-            .saturating_add(length)
-            .saturating_add(u32::from(more) * SEGMENT_HEADER_LEN as u32);
-        let needed = image_len(needed, self.header.hash_appended != 0).unwrap_or(u32::MAX);
-        if let Some(partition_size) = self.expect.partition_size
-            && needed > partition_size
-        {
-            return Err(ImageError::PartitionTooSmall {
-                needed,
-                partition_size,
-            });
-        }
-        if let Some(file_len) = self.expect.file_len
-            && needed > file_len
-        {
-            return Err(ImageError::BeyondFile {
-                segment,
-                needed,
-                file_len,
-            });
-        }
-        Ok(())
-    }
-
-    fn mmu(&self) -> Option<Mmu> {
-        self.header.chip.mmu()
-    }
-
-    fn has_configurable_pages(&self) -> bool {
-        self.mmu().is_some_and(|mmu| mmu.configurable_pages)
-    }
-
-    /// A mapped segment's place in the flash and its address have to agree within a page.
-    fn check_mapping(&self, segment: u8, load_addr: u32, offset: u32) -> Result<(), ImageError> {
-        let mapped = self.mmu().is_some_and(|mmu| mmu.maps(load_addr));
-        let data_addr = self.expect.partition_offset.wrapping_add(offset);
-        let within_page = 1_u32.wrapping_shl(self.page_log2.into()).wrapping_sub(1);
-        if mapped && (data_addr ^ load_addr) & within_page != 0 {
-            return Err(ImageError::Mapping {
-                segment,
-                load_addr,
-                data_addr,
-            });
-        }
-        Ok(())
-    }
-
     fn take_data(&mut self, piece: &[u8]) -> Result<(), ImageError> {
         self.checksum ^= piece.iter().fold(0, |sum, byte| sum ^ byte);
         let at = self.position as usize;
@@ -577,57 +270,6 @@ impl Verifier {
             if have + piece.len() >= KEPT_LEN {
                 self.check_descriptor()?;
             }
-        }
-        Ok(())
-    }
-
-    /// Called when the used part of a descriptor has come, and only if segment 0 is that long.
-    fn check_descriptor(&mut self) -> Result<(), ImageError> {
-        if self.expect.kind == Kind::Bootloader {
-            return Ok(());
-        }
-        let descriptor = self.app();
-        let configurable = self.has_configurable_pages();
-        let [m0, m1, m2, m3, ..] = self.kept;
-        let found = u32::from_le_bytes([m0, m1, m2, m3]);
-        if configurable || self.is_strict() {
-            let Some(descriptor) = descriptor else {
-                return Err(ImageError::DescriptorMagic { found });
-            };
-            if configurable {
-                self.page_log2 = match descriptor.mmu_page_log2 {
-                    0 => Mmu::DEFAULT_PAGE_LOG2,
-                    13..=16 => descriptor.mmu_page_log2,
-                    log2 if self.is_strict() => return Err(ImageError::MmuPageSize { log2 }),
-                    log2 => log2,
-                };
-                let load_addr = match self.scratch.first_chunk() {
-                    Some(bytes) => SegmentHeader::parse(bytes).load_addr,
-                    None => 0,
-                };
-                self.check_mapping(0, load_addr, DATA_OFFSET as u32)?;
-            }
-        }
-        self.check_efuse_block()
-    }
-
-    /// ESP-IDF reads these two fields whether there is a descriptor or not, but not on ESP32.
-    fn check_efuse_block(&self) -> Result<(), ImageError> {
-        let limits = self.kept.get(176..).and_then(<[u8]>::first_chunk);
-        let (Some(found), Some(&[n0, n1, x0, x1])) = (self.expect.efuse_block_revision, limits)
-        else {
-            return Ok(());
-        };
-        if self.header.chip == ChipId::ESP32 {
-            return Ok(());
-        }
-        let required = u16::from_le_bytes([n0, n1]);
-        let allowed = u16::from_le_bytes([x0, x1]);
-        if is_limit(required) && found < required {
-            return Err(ImageError::EfuseBlockTooLow { required, found });
-        }
-        if is_limit(allowed) && found > allowed {
-            return Err(ImageError::EfuseBlockTooHigh { allowed, found });
         }
         Ok(())
     }
@@ -697,20 +339,15 @@ impl Verifier {
             self.begin_behind();
             return Ok(());
         }
-        let sector = SIGNATURE_SECTOR_LEN as u32;
-        let gap = self.position.wrapping_neg() & (sector - 1);
+        let gap = self.signature_offset().saturating_sub(self.position);
         self.begin(Stage::Gap, gap);
         Ok(())
     }
 
-    fn check_idf_fit(&self, needed: u32) -> Result<(), ImageError> {
-        match self.expect.partition_size {
-            Some(partition_size) if needed > partition_size => Err(ImageError::PartitionTooSmall {
-                needed,
-                partition_size,
-            }),
-            _ => Ok(()),
-        }
+    /// The first sector that starts behind the image.
+    const fn signature_offset(&self) -> u32 {
+        let within = SIGNATURE_SECTOR_LEN as u32 - 1;
+        self.image_len.saturating_add(within) & !within
     }
 
     fn begin_signature(&mut self) {
@@ -719,62 +356,12 @@ impl Verifier {
     }
 
     fn take_signature(&mut self, piece: &[u8]) -> Result<(), ImageError> {
-        let sector = self.stage_end.saturating_sub(SIGNATURE_SECTOR_LEN as u32);
         let mut offset = self.position;
         for &byte in piece {
-            self.take_signature_byte(offset, offset.saturating_sub(sector), byte)?;
+            self.signature.take(byte, offset, &self.digest)?;
             offset = offset.saturating_add(1);
         }
         Ok(())
-    }
-
-    /// One byte of the sector; `at` counts from its start.
-    fn take_signature_byte(&mut self, offset: u32, at: u32, byte: u8) -> Result<(), ImageError> {
-        let (block, at) = place_in_block(at);
-        let trailing = Err(ImageError::TrailingData {
-            offset,
-            found: byte,
-        });
-        if at == 0 && block < signature::MAX_BLOCKS && byte == signature::MAGIC {
-            let sector = self
-                .signature
-                .get_or_insert(SignatureSector { offset, blocks: 0 });
-            // A block behind an unused one would never be looked at.
-            if sector.blocks != block {
-                return trailing;
-            }
-            sector.blocks = block + 1;
-            self.block_crc = signature::CRC.digest();
-        }
-        let used = self.signature.map_or(0, |sector| sector.blocks);
-        if block >= used {
-            return match (byte, self.signature) {
-                (0xFF, _) => Ok(()),
-                (_, None) => trailing,
-                (_, Some(_)) => Err(ImageError::Signature {
-                    block: used.saturating_sub(1),
-                    fault: SignatureFault::Padding,
-                }),
-            };
-        }
-        let wrong = |fault| Err(ImageError::Signature { block, fault });
-        if at < signature::CRC_OFFSET {
-            self.block_crc.update(&[byte]);
-        }
-        match at {
-            1 if byte != 2 && byte != 3 => wrong(SignatureFault::Version),
-            2 | 3 if byte != 0 => wrong(SignatureFault::Version),
-            4..36 if !matches(self.digest.get(at - 4..), &[byte]) => wrong(SignatureFault::Digest),
-            1196..1200 => {
-                let crc = self.block_crc.clone().finalize().to_le_bytes();
-                match crc.get(at - signature::CRC_OFFSET) {
-                    Some(expected) if *expected == byte => Ok(()),
-                    _ => wrong(SignatureFault::Crc),
-                }
-            }
-            1200.. if byte != 0 => wrong(SignatureFault::Padding),
-            _ => Ok(()),
-        }
     }
 
     fn begin_behind(&mut self) {
@@ -818,7 +405,7 @@ impl Verifier {
         let complete = match self.stage {
             Stage::Gap | Stage::Behind => true,
             // Erased so far: not a signature sector.
-            Stage::Signature => self.signature.is_none(),
+            Stage::Signature => self.signature.blocks() == 0,
             _ => false,
         };
         if !complete {
@@ -859,27 +446,6 @@ impl core::fmt::Debug for Verifier {
             .field("failure", &self.failure)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether a segment is more than padding.
-const fn is_loaded(segment: &SegmentHeader) -> bool {
-    segment.load_addr >= FIRST_LOAD_ADDR && segment.data_len > 0
-}
-
-/// Whether a revision field limits anything.
-const fn is_limit(revision: u16) -> bool {
-    !matches!(revision, 0 | 0xFFFF)
-}
-
-/// Block and offset in it of an offset in the signature sector; the rest of the sector counts as one block more.
-fn place_in_block(at: u32) -> (u8, usize) {
-    let mut at = at as usize;
-    let mut block = 0;
-    while block < signature::MAX_BLOCKS && at >= SIGNATURE_BLOCK_LEN {
-        at -= SIGNATURE_BLOCK_LEN;
-        block += 1;
-    }
-    (block, at)
 }
 
 fn length(piece: &[u8]) -> u32 {

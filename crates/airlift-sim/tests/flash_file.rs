@@ -1,6 +1,7 @@
 //! A flash in a file: a raw dump that is as real flash would be at every instant.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use airlift_sim::flash::{Cut, CutKind, FlashError, FlashFileError, Geometry, Model, Nor};
 
@@ -133,5 +134,61 @@ fn a_dump_loads_into_any_model() {
             len: 16385,
             size: 16384
         }
+    );
+}
+
+/// Set for the process that is to be killed: the flash file that it writes.
+const VICTIM: &str = "AIRLIFT_TEST_FLASH_FILE";
+const CALL: usize = 64;
+
+fn call(number: usize) -> [u8; CALL] {
+    [(number % 251) as u8; CALL]
+}
+
+#[test]
+fn a_killed_process_leaves_what_it_wrote_and_nothing_else() {
+    let geometry = Geometry::new(4, 4096, 1 << 20).expect("a geometry");
+    if let Some(path) = std::env::var_os(VICTIM) {
+        let mut nor = Nor::open_file(path.as_ref(), geometry).expect("the parent's file");
+        for number in 0..(1 << 20) / CALL {
+            nor.write((number * CALL) as u32, &call(number))
+                .expect("blank");
+        }
+        // Wait for the end without writing more.
+        loop {
+            std::thread::park();
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flash.bin");
+    drop(Nor::create_file(&path, geometry).expect("a new file"));
+    let mut victim = Command::new(std::env::current_exe().expect("this test"))
+        .args([
+            "--exact",
+            "a_killed_process_leaves_what_it_wrote_and_nothing_else",
+        ])
+        .env(VICTIM, &path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a process");
+    let written = || fs::read(&path).expect("the dump")[100 * CALL] != 0xff;
+    while !written() && victim.try_wait().expect("its state").is_none() {
+        std::thread::yield_now();
+    }
+    victim.kill().expect("it lives");
+    victim.wait().expect("it is dead");
+
+    let nor = Nor::open_file(&path, geometry).expect("nobody holds it any more");
+    let calls: Vec<&[u8]> = nor.cells().chunks(CALL).collect();
+    let done = calls
+        .iter()
+        .enumerate()
+        .take_while(|&(number, bytes)| *bytes == call(number))
+        .count();
+    assert!(done > 100, "only {done} calls are in the file");
+    assert!(
+        calls[done..].concat().iter().all(|&cell| cell == 0xff),
+        "behind call {done} something is written"
     );
 }

@@ -11,6 +11,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bare_metal;
+mod bench;
 mod fuzz;
 mod requirements;
 mod size;
@@ -34,6 +35,8 @@ enum Task {
     Test(test::Arguments),
     /// Build for bare metal without an allocator; print code sizes; fail above a committed ceiling
     Size(size::Arguments),
+    /// Measure against named peers
+    Bench(bench::Arguments),
     /// Run libFuzzer on each parser for a while
     Fuzz(fuzz::Arguments),
 }
@@ -54,6 +57,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.task {
         Task::Test(arguments) => test::run(&workspace, arguments),
         Task::Size(arguments) => size::run(&workspace, arguments),
+        Task::Bench(arguments) => bench::run(&workspace, arguments),
         Task::Fuzz(arguments) => fuzz::run(&workspace, arguments),
     }
 }

@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: figures as ratios to a named peer, measured in one run on one machine.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+
+mod http;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Update checks and downloads a second, against nginx
+    Http(http::Arguments),
+}
+
+/// Runs a benchmark and prints its table.
+///
+/// # Errors
+/// Fails if something that is needed is missing, or if a peer answers otherwise than it must.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    match &arguments.what {
+        What::Http(arguments) => http::run(workspace, arguments),
+    }
+}

@@ -7,6 +7,7 @@
 
 pub mod flash;
 pub mod port;
+pub mod session;
 
 /// A program that panics stops: no message is formatted, so none is paid for.
 #[panic_handler]

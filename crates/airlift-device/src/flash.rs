@@ -50,17 +50,6 @@ pub(crate) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == ERASED)
 }
 
-/// Reads `N` bytes. A read error counts as content: flash with ECC cannot read a word whose programming was cut off, and
-/// such a word is to be treated as torn, not as a failure of the device.
-pub(crate) async fn read_array<const N: usize, F: ReadNorFlash>(
-    flash: &mut F,
-    offset: u32,
-) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    flash.read(offset, &mut bytes).await.ok()?;
-    Some(bytes)
-}
-
 /// Makes a blocking NOR flash driver usable for the engine. Every future is ready at once.
 #[derive(Debug)]
 pub struct Blocking<T>(pub T);

@@ -10,6 +10,8 @@ mod slot_writer;
 
 use embedded_storage_async::nor_flash::NorFlash;
 
+use crate::Error;
+
 pub use boot_record::{BootRecord, Booting, boot};
 pub use esp_layout::{EspLayout, EspLayoutError};
 pub use esp_otadata::EspOtadata;
@@ -31,25 +33,9 @@ pub enum SlotState {
     Rejected,
 }
 
-/// Why the boot selection could not be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BootError<E> {
-    /// The flash driver failed.
-    Flash(E),
-    /// What was written reads back differently.
-    ReadBack,
-    /// The sequence number of the boot selection cannot go higher.
-    Exhausted,
-}
-
-impl<E> From<E> for BootError<E> {
-    fn from(error: E) -> Self {
-        Self::Flash(error)
-    }
-}
-
 /// The boot selection: which slot the boot loader starts, and what it did.
+///
+/// Errors are [`Error::Flash`], or [`Error::BootSelection`] if the flash does not keep what is written to it.
 ///
 /// Every change is made so that at each instant, also inside of it, the boot loader finds a verified image: the record of
 /// the running, confirmed slot is never the one that is erased. `running` is `None` when a factory app outside of the
@@ -61,7 +47,7 @@ pub trait BootControl {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<SlotState, BootError<F::Error>>;
+    ) -> Result<SlotState, Error<F::Error>>;
 
     /// Makes sure that the running app is what boots next, and that nothing names `slot`, which is about to be
     /// overwritten. Does nothing where that is so already.
@@ -70,7 +56,7 @@ pub trait BootControl {
         flash: &mut F,
         slot: u8,
         running: Option<u8>,
-    ) -> Result<(), BootError<F::Error>>;
+    ) -> Result<(), Error<F::Error>>;
 
     /// Makes the next boot try `slot` once. [`release`](Self::release) came before.
     async fn start_trial<F: NorFlash>(
@@ -78,19 +64,48 @@ pub trait BootControl {
         flash: &mut F,
         slot: u8,
         running: Option<u8>,
-    ) -> Result<(), BootError<F::Error>>;
+    ) -> Result<(), Error<F::Error>>;
 
     /// The running `slot` is good: it boots from now on.
     async fn confirm<F: NorFlash>(
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<(), BootError<F::Error>>;
+    ) -> Result<(), Error<F::Error>>;
 
     /// The running `slot` is bad: the next boot goes back to the one before.
-    async fn reject<F: NorFlash>(
-        &mut self,
-        flash: &mut F,
-        slot: u8,
-    ) -> Result<(), BootError<F::Error>>;
+    async fn reject<F: NorFlash>(&mut self, flash: &mut F, slot: u8)
+    -> Result<(), Error<F::Error>>;
+}
+
+/// Erases a sector and writes a boot record to its start, and looks whether it is there.
+async fn replace_sector<F: NorFlash>(
+    flash: &mut F,
+    address: u32,
+    sector: u32,
+    bytes: &[u8; 32],
+) -> Result<(), Error<F::Error>> {
+    flash
+        .erase(address, address + sector)
+        .await
+        .map_err(Error::Flash)?;
+    write_record(flash, address, bytes).await
+}
+
+async fn write_record<F: NorFlash>(
+    flash: &mut F,
+    address: u32,
+    bytes: &[u8; 32],
+) -> Result<(), Error<F::Error>> {
+    flash.write(address, bytes).await.map_err(Error::Flash)?;
+    let mut found = [0; 32];
+    flash
+        .read(address, &mut found)
+        .await
+        .map_err(Error::Flash)?;
+    if found == *bytes {
+        Ok(())
+    } else {
+        Err(Error::BootSelection)
+    }
 }

@@ -26,7 +26,8 @@
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use embedded_storage_async::nor_flash::NorFlash;
 
-use crate::flash::{ERASED, Region, is_blank, read_array};
+use crate::Error;
+use crate::flash::{ERASED, Region, is_blank};
 
 /// Bytes of one record; a multiple of every supported flash word (1 to 64 bytes).
 pub const RECORD_LEN: u32 = 64;
@@ -68,6 +69,10 @@ impl Phase {
             self,
             Self::Staged | Self::Armed | Self::OnTrial | Self::Confirming | Self::Rejecting
         )
+    }
+
+    pub(crate) fn is_trial(self) -> bool {
+        matches!(self, Self::OnTrial | Self::Confirming)
     }
 
     const fn from_u8(value: u8) -> Option<Self> {
@@ -177,10 +182,6 @@ pub(crate) fn crc(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
 
-/// The journal could not be written: the flash refuses or loses what is written to it.
-#[derive(Debug)]
-pub struct Unwritable;
-
 /// The log in its region, and the state that it holds.
 #[derive(Debug)]
 pub struct Journal {
@@ -208,8 +209,9 @@ impl Journal {
         while start < region.len {
             let mut at = start;
             while at + RECORD_LEN <= start + sector {
-                let bytes = read_array(flash, region.offset + at).await;
-                if let Some((sequence, record)) = bytes.as_ref().and_then(Record::parse)
+                let mut bytes = [0; RECORD_LEN as usize];
+                if flash.read(region.offset + at, &mut bytes).await.is_ok()
+                    && let Some((sequence, record)) = Record::parse(&bytes)
                     && at - start + Self::room::<F>(&record) <= sector
                     && (journal.current.is_none() || sequence > journal.sequence)
                 {
@@ -235,14 +237,18 @@ impl Journal {
     }
 
     /// Appends `record`; when this returns `Ok`, it is the state after any power cut.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if the flash refuses or loses what is written to it. The state stays.
     pub async fn append<F: NorFlash>(
         &mut self,
         flash: &mut F,
         record: Record,
-    ) -> Result<(), Unwritable> {
+    ) -> Result<(), Error<F::Error>> {
         let sector = F::ERASE_SIZE as u32;
         let room = Self::room::<F>(&record);
-        let sequence = self.sequence.checked_add(1).ok_or(Unwritable)?;
+        let sequence = self.sequence.wrapping_add(1);
         let bytes = record.emit(sequence);
         for _ in 0..WRITE_ATTEMPTS {
             // `next` may be exactly at the end of its sector (or of the region): then it is full.
@@ -252,28 +258,25 @@ impl Journal {
             };
             if used + room > sector {
                 // The state lies in the sector that `at` is in: never erase that one.
-                let mut to = self.at / sector + 1;
-                if to * sector >= self.region.len {
-                    to = 0;
+                self.next = (self.at / sector + 1) * sector;
+                if self.next >= self.region.len {
+                    self.next = 0;
                 }
-                let to = to * sector;
-                let from = self.region.offset + to;
-                flash
-                    .erase(from, from + sector)
-                    .await
-                    .map_err(|_| Unwritable)?;
-                self.next = to;
+                let from = self.region.offset + self.next;
+                if flash.erase(from, from + sector).await.is_err() {
+                    break;
+                }
             }
             let at = self.next;
             self.next = at + RECORD_LEN;
             let address = self.region.offset + at;
-            let blank = read_array::<{ RECORD_LEN as usize }, F>(flash, address)
-                .await
-                .is_some_and(|bytes| is_blank(&bytes));
+            let mut found = [0; RECORD_LEN as usize];
             // An error of the write itself is not asked for its reason: what counts is what can be read.
-            if blank
+            if flash.read(address, &mut found).await.is_ok()
+                && is_blank(&found)
                 && flash.write(address, &bytes).await.is_ok()
-                && read_array(flash, address).await == Some(bytes)
+                && flash.read(address, &mut found).await.is_ok()
+                && found == bytes
             {
                 self.at = at;
                 self.next = at + room;
@@ -282,7 +285,7 @@ impl Journal {
                 return Ok(());
             }
         }
-        Err(Unwritable)
+        Err(Error::Journal)
     }
 
     /// The shortest stretch that one mark can stand for so that a record for an image of `length` bytes and its marks fit

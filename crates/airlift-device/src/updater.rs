@@ -115,7 +115,10 @@ pub struct Updater<'l, F, B> {
     layout: Layout<'l>,
     running: Option<u8>,
     journal: Journal,
-    status: Status,
+    /// Of a download: bytes that are durable.
+    durable: u32,
+    /// Of a trial: the boot loader goes back by itself.
+    monitored: bool,
 }
 
 impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
@@ -137,7 +140,8 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         check_layout::<F>(&layout, running, flash.capacity() as u32)?;
         let journal = Journal::mount(&mut flash, layout.journal).await;
         let mut updater = Self {
-            status: Status::Idle { last: None },
+            durable: 0,
+            monitored: false,
             running,
             layout,
             journal,
@@ -149,8 +153,31 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     }
 
     /// What the device can truthfully say of itself.
-    pub const fn status(&self) -> Status {
-        self.status
+    pub fn status(&self) -> Status {
+        let Some(record) = self.journal.current() else {
+            return Status::Idle { last: None };
+        };
+        let offer = Offer {
+            length: record.length,
+            sha256: record.sha256,
+        };
+        match record.phase {
+            // A slot that is being written cannot run, unless somebody flashed it by other means.
+            Phase::Downloading if self.running != Some(record.slot) => Status::Downloading {
+                offer,
+                durable: self.durable,
+            },
+            Phase::Staged => Status::Staged { offer },
+            Phase::Armed => Status::Armed { offer },
+            Phase::OnTrial | Phase::Confirming => Status::OnTrial {
+                offer,
+                monitored: self.monitored,
+            },
+            Phase::Rejecting => Status::Rejected { offer },
+            _ => Status::Idle {
+                last: outcome_of(record).map(|outcome| (outcome, record.sha256, record.reported)),
+            },
+        }
     }
 
     /// The slot that runs; `None`: a factory app outside of the slots.
@@ -189,41 +216,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         check: C,
         buffer: &'b mut [u8],
     ) -> Result<Download<'u, 'l, 'b, F, B, C>, Error<F::Error>> {
-        if matches!(
-            self.status,
-            Status::OnTrial { .. } | Status::Rejected { .. }
-        ) {
-            return Err(Refusal::TrialPending.into());
-        }
-        let slot = self.passive().ok_or(Refusal::NoSlot)?;
-        let region = self.passive_region().ok_or(Refusal::NoSlot)?;
-        if offer.length == 0 {
-            return Err(Refusal::Empty.into());
-        }
-        if offer.length > region.len {
-            return Err(Refusal::TooBig {
-                length: offer.length,
-                slot: region.len,
-            }
-            .into());
-        }
-        if buffer.len() < C::PREFIX.max(F::WRITE_SIZE).next_multiple_of(F::WRITE_SIZE) {
-            return Err(Error::BufferTooSmall);
-        }
-        // What is there of this very image, in this very slot?
-        let known = self.journal.current().copied().filter(|record| {
-            record.slot == slot && record.length == offer.length && record.sha256 == offer.sha256
-        });
-        let durable = match known {
-            Some(record) => match record.phase {
-                Phase::Downloading => self.journal.marked(&mut self.flash).await,
-                // The bytes are there, and are verified again before anything is done with them.
-                Phase::Staged | Phase::Armed | Phase::RolledBack => offer.length,
-                _ => 0,
-            },
-            None => 0,
-        };
-        Download::new(self, offer, slot, region, check, buffer, durable, known).await
+        Download::begin(self, offer, check, buffer).await
     }
 
     /// Makes the next boot try the staged image. Reboot afterwards.
@@ -232,23 +225,11 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     ///
     /// [`Error::State`] if nothing is staged.
     pub async fn activate(&mut self) -> Result<(), Error<F::Error>> {
-        let record = match (self.status, self.journal.current()) {
-            (Status::Staged { .. }, Some(record)) => *record,
-            _ => return Err(Error::State),
-        };
-        let armed = Record {
-            phase: Phase::Armed,
-            attempts: record.attempts.saturating_add(1),
-            ..record
-        };
-        self.journal.append(&mut self.flash, armed).await?;
+        let slot = self.in_phase(|phase| phase == Phase::Staged)?;
+        self.note(Phase::Armed, 0).await?;
         self.boot
-            .start_trial(&mut self.flash, record.slot, self.running)
-            .await?;
-        self.status = Status::Armed {
-            offer: offer_of(&record),
-        };
-        Ok(())
+            .start_trial(&mut self.flash, slot, self.running)
+            .await
     }
 
     /// The running app, on trial, is good: it boots from now on.
@@ -257,10 +238,9 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     ///
     /// [`Error::State`] if it is not on trial.
     pub async fn confirm(&mut self) -> Result<(), Error<F::Error>> {
-        let record = self.on_trial()?;
-        self.note(record, Phase::Confirming, 0).await?;
-        self.boot.confirm(&mut self.flash, record.slot).await?;
-        self.end(record, Phase::Confirmed, 0).await
+        self.in_phase(Phase::is_trial)?;
+        self.note(Phase::Confirming, 0).await?;
+        self.settle(true).await
     }
 
     /// The running app, on trial, is bad: the next boot goes back. Reboot afterwards. `reason` is the application's own
@@ -270,32 +250,20 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     ///
     /// [`Error::State`] if it is not on trial.
     pub async fn reject(&mut self, reason: u8) -> Result<(), Error<F::Error>> {
-        let record = self.on_trial()?;
-        self.note(record, Phase::Rejecting, reason).await?;
-        self.boot.reject(&mut self.flash, record.slot).await?;
-        self.status = Status::Rejected {
-            offer: offer_of(&record),
-        };
-        Ok(())
+        self.in_phase(Phase::is_trial)?;
+        self.note(Phase::Rejecting, reason).await?;
+        self.settle(false).await
     }
 
     /// The outcome of the last update has reached the server.
     pub async fn reported(&mut self) -> Result<(), Error<F::Error>> {
-        if let Status::Idle {
-            last: Some((outcome, sha256, false)),
-        } = self.status
-            && let Some(record) = self.journal.current().copied()
-        {
-            let reported = Record {
-                reported: true,
-                ..record
-            };
-            self.journal.append(&mut self.flash, reported).await?;
-            self.status = Status::Idle {
-                last: Some((outcome, sha256, true)),
-            };
+        match self.journal.current().copied() {
+            Some(mut record) if outcome_of(&record).is_some() && !record.reported => {
+                record.reported = true;
+                self.journal.append(&mut self.flash, record).await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Ends the engine and gives the flash back.
@@ -303,93 +271,66 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         self.flash
     }
 
-    fn on_trial(&self) -> Result<Record, Error<F::Error>> {
-        match (self.status, self.journal.current()) {
-            (Status::OnTrial { .. }, Some(record)) => Ok(*record),
+    /// The update's slot, if it is in that phase.
+    fn in_phase(&self, phase: impl FnOnce(Phase) -> bool) -> Result<u8, Error<F::Error>> {
+        match self.journal.current() {
+            Some(record) if phase(record.phase) => Ok(record.slot),
             _ => Err(Error::State),
         }
     }
 
     /// Compares the journal with what really runs.
     async fn recover(&mut self) -> Result<(), Error<F::Error>> {
-        let record = self.journal.current().copied();
-        match record {
+        match self.journal.current().copied() {
             Some(record) if record.phase.is_pending() && self.running == Some(record.slot) => {
-                let state = self.boot.slot_state(&mut self.flash, record.slot).await?;
-                self.recover_running(record, state).await
+                self.recover_running(record.phase).await
             }
             Some(record) if record.phase.is_pending() => self.recover_not_running(record).await,
-            record => self.recover_settled(record).await,
+            record => {
+                if record.is_some_and(|record| record.phase == Phase::Downloading) {
+                    self.durable = self.journal.marked(&mut self.flash).await;
+                }
+                self.recover_foreign().await
+            }
         }
     }
 
-    /// Nothing of the update (if there was one) has reached the boot selection, or all of it has ended.
-    async fn recover_settled(&mut self, record: Option<Record>) -> Result<(), Error<F::Error>> {
-        // An app on trial that the journal knows nothing of was put there by other means; it is on trial all the same.
-        if let Some(slot) = self.running {
-            let state = self.boot.slot_state(&mut self.flash, slot).await?;
-            if matches!(state, SlotState::Armed | SlotState::OnTrial) {
-                let record = Record {
-                    phase: Phase::OnTrial,
-                    slot,
-                    attempts: 1,
-                    reason: 0,
-                    reported: false,
-                    length: 0,
-                    stride: 0,
-                    sha256: [0; 32],
-                };
-                return self.recover_running(record, state).await;
-            }
+    /// An app on trial that the journal knows nothing of was put there by other means; it is on trial all the same.
+    async fn recover_foreign(&mut self) -> Result<(), Error<F::Error>> {
+        let Some(slot) = self.running else {
+            return Ok(());
+        };
+        let state = self.boot.slot_state(&mut self.flash, slot).await?;
+        if !matches!(state, SlotState::Armed | SlotState::OnTrial) {
+            return Ok(());
         }
-        match record {
-            // A slot that is being written cannot run, unless somebody flashed it by other means.
-            Some(record)
-                if record.phase == Phase::Downloading && self.running != Some(record.slot) =>
-            {
-                let durable = self.journal.marked(&mut self.flash).await;
-                self.status = Status::Downloading {
-                    offer: offer_of(&record),
-                    durable,
-                };
-            }
-            Some(record) => self.status = idle(&record),
-            None => {}
-        }
-        Ok(())
+        self.monitored = state == SlotState::OnTrial;
+        let record = Record {
+            phase: Phase::OnTrial,
+            slot,
+            attempts: 0,
+            reason: 0,
+            reported: false,
+            length: 0,
+            stride: 0,
+            sha256: [0; 32],
+        };
+        self.journal.append(&mut self.flash, record).await
     }
 
     /// The image of the update is what runs.
-    async fn recover_running(
-        &mut self,
-        record: Record,
-        state: SlotState,
-    ) -> Result<(), Error<F::Error>> {
-        let offer = offer_of(&record);
-        match record.phase {
-            Phase::Confirming => {
-                if state != SlotState::Confirmed {
-                    self.boot.confirm(&mut self.flash, record.slot).await?;
-                }
-                self.end(record, Phase::Confirmed, 0).await
-            }
-            Phase::Rejecting => {
-                if state != SlotState::Rejected {
-                    self.boot.reject(&mut self.flash, record.slot).await?;
-                }
-                self.status = Status::Rejected { offer };
-                Ok(())
-            }
+    async fn recover_running(&mut self, phase: Phase) -> Result<(), Error<F::Error>> {
+        match phase {
+            Phase::Confirming | Phase::Rejecting => self.settle(phase == Phase::Confirming).await,
             _ => {
-                if self.journal.current() != Some(&record) || record.phase != Phase::OnTrial {
-                    self.note(record, Phase::OnTrial, 0).await?;
-                }
                 // Not confirmed by us, so it is on trial, whatever the boot selection says.
-                self.status = Status::OnTrial {
-                    offer,
-                    monitored: state == SlotState::OnTrial,
-                };
-                Ok(())
+                let slot = self.in_phase(|_| true)?;
+                let state = self.boot.slot_state(&mut self.flash, slot).await?;
+                self.monitored = state == SlotState::OnTrial;
+                if phase == Phase::OnTrial {
+                    return Ok(());
+                }
+                self.note(Phase::OnTrial, 0).await
             }
         }
     }
@@ -410,72 +351,46 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         self.boot
             .release(&mut self.flash, record.slot, self.running)
             .await?;
-        if gone {
-            let reason = match record.phase {
-                Phase::Armed => NEVER_STARTED,
-                _ => record.reason,
-            };
-            return self.end(record, Phase::RolledBack, reason).await;
+        match record.phase {
+            Phase::Armed if gone => self.note(Phase::RolledBack, NEVER_STARTED).await,
+            _ if gone => self.note(Phase::RolledBack, record.reason).await,
+            Phase::Staged => Ok(()),
+            _ => self.note(Phase::Staged, 0).await,
         }
-        if record.phase != Phase::Staged {
-            self.note(record, Phase::Staged, 0).await?;
-        }
-        self.status = Status::Staged {
-            offer: offer_of(&record),
-        };
-        Ok(())
     }
 
-    async fn note(
-        &mut self,
-        record: Record,
-        phase: Phase,
-        reason: u8,
-    ) -> Result<(), Error<F::Error>> {
-        let record = Record {
-            phase,
-            reason,
+    /// Tells the boot selection what the app on trial said of itself.
+    async fn settle(&mut self, good: bool) -> Result<(), Error<F::Error>> {
+        let slot = self.in_phase(|_| true)?;
+        if good {
+            self.boot.confirm(&mut self.flash, slot).await?;
+            self.note(Phase::Confirmed, 0).await
+        } else {
+            self.boot.reject(&mut self.flash, slot).await
+        }
+    }
+
+    /// Records the next phase of the update.
+    async fn note(&mut self, phase: Phase, reason: u8) -> Result<(), Error<F::Error>> {
+        let Some(mut record) = self.journal.current().copied() else {
+            return Err(Error::State);
+        };
+        record.phase = phase;
+        record.reason = reason;
+        record.reported = false;
+        record.stride = 0;
+        match phase {
+            Phase::Staged => {}
+            Phase::Armed => record.attempts = record.attempts.saturating_add(1),
             // An image that was seen to start has used up none of its attempts.
-            attempts: if phase as u8 >= Phase::OnTrial as u8 {
-                0
-            } else {
-                record.attempts
-            },
-            stride: 0,
-            ..record
-        };
-        Ok(self.journal.append(&mut self.flash, record).await?)
-    }
-
-    async fn end(
-        &mut self,
-        record: Record,
-        phase: Phase,
-        reason: u8,
-    ) -> Result<(), Error<F::Error>> {
-        self.note(record, phase, reason).await?;
-        if let Some(record) = self.journal.current() {
-            self.status = idle(record);
+            _ => record.attempts = 0,
         }
-        Ok(())
+        self.journal.append(&mut self.flash, record).await
     }
 }
 
 /// Reason of [`Phase::RolledBack`]: the boot loader never started the image. An application's own reasons are below.
 const NEVER_STARTED: u8 = 0xFF;
-
-const fn offer_of(record: &Record) -> Offer {
-    Offer {
-        length: record.length,
-        sha256: record.sha256,
-    }
-}
-
-fn idle(record: &Record) -> Status {
-    Status::Idle {
-        last: outcome_of(record).map(|outcome| (outcome, record.sha256, record.reported)),
-    }
-}
 
 const fn outcome_of(record: &Record) -> Option<Outcome> {
     Some(match record.phase {

@@ -3,8 +3,9 @@
 //! `cargo test -p airlift-sim --test power_cuts` runs the short form; `AIRLIFT_SWEEP=full` the full one. A failure prints
 //! the environment that repeats it alone.
 
+use airlift_device::Error;
 use airlift_device::flash::Region;
-use airlift_device::install::{BootControl, BootError, EspOtadata, SlotState};
+use airlift_device::install::{BootControl, EspOtadata, SlotState};
 use airlift_formats::esp::otadata::Build;
 use airlift_sim::flash::{CutGrain, Model, SimFlash};
 use airlift_sim::power_cut::{
@@ -216,7 +217,7 @@ impl BootControl for EraseFirst {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<SlotState, BootError<F::Error>> {
+    ) -> Result<SlotState, Error<F::Error>> {
         self.inner.slot_state(flash, slot).await
     }
 
@@ -225,7 +226,7 @@ impl BootControl for EraseFirst {
         _flash: &mut F,
         _slot: u8,
         _running: Option<u8>,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         Ok(())
     }
 
@@ -234,9 +235,12 @@ impl BootControl for EraseFirst {
         flash: &mut F,
         slot: u8,
         running: Option<u8>,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         let end = self.region.end().expect("inside the flash");
-        flash.erase(self.region.offset, end).await?;
+        flash
+            .erase(self.region.offset, end)
+            .await
+            .map_err(Error::Flash)?;
         self.inner.start_trial(flash, slot, running).await
     }
 
@@ -244,7 +248,7 @@ impl BootControl for EraseFirst {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         self.inner.confirm(flash, slot).await
     }
 
@@ -252,7 +256,7 @@ impl BootControl for EraseFirst {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         self.inner.reject(flash, slot).await
     }
 }

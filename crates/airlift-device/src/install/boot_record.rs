@@ -16,8 +16,9 @@
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::{BootControl, BootError, SlotState};
-use crate::flash::{ERASED, Region, read_array};
+use super::{BootControl, SlotState, replace_sector};
+use crate::Error;
+use crate::flash::{ERASED, Region};
 use crate::journal::crc;
 
 const MAGIC: [u8; 4] = *b"ALBR";
@@ -114,7 +115,8 @@ impl BootRecord {
         for copy in 0..2 {
             let address = self.region.offset + copy * F::ERASE_SIZE as u32;
             // A copy that cannot be read is a torn one: the other is the state.
-            if let Some(bytes) = read_array(flash, address).await
+            let mut bytes = [0; LEN];
+            if flash.read(address, &mut bytes).await.is_ok()
                 && let Some(state) = State::parse(&bytes)
                 && newest.is_none_or(|(newest, _)| state.sequence > newest.sequence)
             {
@@ -131,7 +133,7 @@ impl BootRecord {
         confirmed: u8,
         trial_slot: u8,
         trial: Trial,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         let (sequence, copy) = match self.read(flash).await {
             Some((old, _))
                 if (old.confirmed, old.trial_slot, old.trial) == (confirmed, trial_slot, trial) =>
@@ -139,7 +141,7 @@ impl BootRecord {
                 return Ok(());
             }
             Some((old, copy)) => (
-                old.sequence.checked_add(1).ok_or(BootError::Exhausted)?,
+                old.sequence.checked_add(1).ok_or(Error::BootSelection)?,
                 1 - copy,
             ),
             None => (1, 0),
@@ -152,12 +154,7 @@ impl BootRecord {
         }
         .seal();
         let address = self.region.offset + copy * F::ERASE_SIZE as u32;
-        flash.erase(address, address + F::ERASE_SIZE as u32).await?;
-        flash.write(address, &bytes).await?;
-        if read_array(flash, address).await != Some(bytes) {
-            return Err(BootError::ReadBack);
-        }
-        Ok(())
+        replace_sector(flash, address, F::ERASE_SIZE as u32, &bytes).await
     }
 }
 
@@ -166,7 +163,7 @@ impl BootControl for BootRecord {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<SlotState, BootError<F::Error>> {
+    ) -> Result<SlotState, Error<F::Error>> {
         Ok(match self.read(flash).await {
             Some((state, _)) if state.trial_slot == slot && state.trial != Trial::None => {
                 match state.trial {
@@ -185,7 +182,7 @@ impl BootControl for BootRecord {
         flash: &mut F,
         _slot: u8,
         running: Option<u8>,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         self.write(flash, running.unwrap_or(NONE), NONE, Trial::None)
             .await
     }
@@ -195,7 +192,7 @@ impl BootControl for BootRecord {
         flash: &mut F,
         slot: u8,
         running: Option<u8>,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         self.write(flash, running.unwrap_or(NONE), slot, Trial::Armed)
             .await
     }
@@ -204,7 +201,7 @@ impl BootControl for BootRecord {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         self.write(flash, slot, NONE, Trial::None).await
     }
 
@@ -212,7 +209,7 @@ impl BootControl for BootRecord {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         let confirmed = self
             .read(flash)
             .await
@@ -239,7 +236,7 @@ pub async fn boot<F: NorFlash, V: AsyncFnMut(&mut F, u8) -> bool>(
     record: &BootRecord,
     slots: u8,
     mut verify: V,
-) -> Result<Option<Booting>, BootError<F::Error>> {
+) -> Result<Option<Booting>, Error<F::Error>> {
     let state = record.read(flash).await.map(|(state, _)| state);
     let mut confirmed = 0;
     if let Some(state) = state {

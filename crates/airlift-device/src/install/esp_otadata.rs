@@ -8,8 +8,9 @@
 use airlift_formats::esp::otadata::{self, RECORD_LEN, Record, SECTOR_SIZE, State};
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::{BootControl, BootError, SlotState};
-use crate::flash::{Region, read_array};
+use super::{BootControl, SlotState, write_record};
+use crate::Error;
+use crate::flash::Region;
 
 /// [`BootControl`] over an `otadata` partition.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +39,10 @@ impl EspOtadata {
         let mut records = [Record::ERASED; 2];
         for (sector, record) in records.iter_mut().enumerate() {
             // A record that cannot be read is a torn one; it never stands in the way of the other.
-            let bytes: Option<[u8; RECORD_LEN]> = read_array(flash, self.address(sector)).await;
-            *record = bytes.map_or(Record::ERASED, |bytes| Record::parse(&bytes));
+            let mut bytes = [0; RECORD_LEN];
+            if flash.read(self.address(sector), &mut bytes).await.is_ok() {
+                *record = Record::parse(&bytes);
+            }
         }
         records
     }
@@ -70,10 +73,13 @@ impl EspOtadata {
         &mut self,
         flash: &mut F,
         sector: usize,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         if !self.erased.get(sector).copied().unwrap_or(false) {
             let from = self.address(sector);
-            flash.erase(from, from + SECTOR_SIZE).await?;
+            flash
+                .erase(from, from + SECTOR_SIZE)
+                .await
+                .map_err(Error::Flash)?;
             self.set_erased(sector, true);
         }
         Ok(())
@@ -91,16 +97,11 @@ impl EspOtadata {
         sector: usize,
         seq: u32,
         state: State,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         let bytes = Record::new(seq, state).emit();
         self.erase(flash, sector).await?;
         self.set_erased(sector, false);
-        let address = self.address(sector);
-        flash.write(address, &bytes).await?;
-        if read_array(flash, address).await != Some(bytes) {
-            return Err(BootError::ReadBack);
-        }
-        Ok(())
+        write_record(flash, self.address(sector), &bytes).await
     }
 
     /// Writes a record that names `slot` into the sector that is not the boot loader's choice now, so that it becomes the
@@ -111,11 +112,11 @@ impl EspOtadata {
         records: &[Record; 2],
         slot: u8,
         state: State,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         let active = otadata::active(records);
         let current = active.and_then(|sector| records.get(sector));
         let seq = otadata::next_seq(current.map(|record| record.seq), slot, self.slots)
-            .map_err(|_| BootError::Exhausted)?;
+            .map_err(|_| Error::BootSelection)?;
         let sector = usize::from(active == Some(0));
         self.write(flash, sector, seq, state).await
     }
@@ -126,7 +127,7 @@ impl EspOtadata {
         flash: &mut F,
         slot: u8,
         state: State,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         let records = self.read(flash).await;
         let sector = self.sector_of(&records, slot);
         match sector.and_then(|sector| Some((sector, records.get(sector)?))) {
@@ -142,7 +143,7 @@ impl BootControl for EspOtadata {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<SlotState, BootError<F::Error>> {
+    ) -> Result<SlotState, Error<F::Error>> {
         let records = self.read(flash).await;
         let sector = self.sector_of(&records, slot);
         let record = sector.and_then(|sector| records.get(sector));
@@ -162,7 +163,7 @@ impl BootControl for EspOtadata {
         flash: &mut F,
         slot: u8,
         running: Option<u8>,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         let mut records = self.read(flash).await;
         let active = otadata::active(&records);
         let boots = active.and_then(|sector| self.names(records.get(sector)?));
@@ -200,7 +201,7 @@ impl BootControl for EspOtadata {
         flash: &mut F,
         slot: u8,
         _running: Option<u8>,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         let records = self.read(flash).await;
         self.write_new(flash, &records, slot, State::New).await
     }
@@ -209,7 +210,7 @@ impl BootControl for EspOtadata {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         self.set_state(flash, slot, State::Valid).await
     }
 
@@ -217,7 +218,7 @@ impl BootControl for EspOtadata {
         &mut self,
         flash: &mut F,
         slot: u8,
-    ) -> Result<(), BootError<F::Error>> {
+    ) -> Result<(), Error<F::Error>> {
         self.set_state(flash, slot, State::Invalid).await
     }
 }

@@ -3,7 +3,7 @@
 use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, Offer, Refusal, Status, Updater};
+use super::{Error, Offer, Refusal, Updater};
 use crate::flash::Region;
 use crate::install::{BootControl, SlotWriter};
 use crate::journal::{Journal, Phase, Record};
@@ -27,32 +27,59 @@ pub struct Download<'u, 'l, 'b, F, B, C> {
 }
 
 impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b, F, B, C> {
-    #[allow(clippy::too_many_arguments)] // One caller, which has just worked all of them out.
-    pub(super) async fn new(
+    pub(super) async fn begin(
         updater: &'u mut Updater<'l, F, B>,
         offer: Offer,
-        slot: u8,
-        region: Region,
         check: C,
         buffer: &'b mut [u8],
-        durable: u32,
-        known: Option<Record>,
     ) -> Result<Self, Error<F::Error>> {
+        let slot = updater.passive().ok_or(Refusal::NoSlot)?;
+        let region = updater.passive_region().ok_or(Refusal::NoSlot)?;
+        if offer.length == 0 {
+            return Err(Refusal::Empty.into());
+        }
+        if offer.length > region.len {
+            return Err(Refusal::TooBig {
+                length: offer.length,
+                slot: region.len,
+            }
+            .into());
+        }
+        if buffer.len() < C::PREFIX.max(F::WRITE_SIZE).next_multiple_of(F::WRITE_SIZE) {
+            return Err(Error::BufferTooSmall);
+        }
+        let mut stride = Journal::stride::<F>(offer.length);
+        let mut durable = 0;
+        if let Some(record) = updater.journal.current() {
+            if record.phase.is_trial() || record.phase == Phase::Rejecting {
+                return Err(Refusal::TrialPending.into());
+            }
+            // What is there of this very image, in this very slot?
+            if record.slot == slot && record.length == offer.length && record.sha256 == offer.sha256
+            {
+                match record.phase {
+                    Phase::Downloading
+                        if record.stride > 0
+                            && record.stride.is_multiple_of(F::ERASE_SIZE as u32) =>
+                    {
+                        stride = record.stride;
+                        durable = updater.journal.marked(&mut updater.flash).await;
+                    }
+                    // The bytes are there, and are verified again before anything is done with them.
+                    Phase::Staged | Phase::Armed | Phase::RolledBack => durable = offer.length,
+                    _ => {}
+                }
+            }
+        }
         let mut digest = Sha256::new();
-        let mut durable = durable;
-        if durable > 0
-            && digest_flash(&mut updater.flash, region, durable, buffer, &mut digest)
-                .await
-                .is_err()
+        if digest_flash(&mut updater.flash, region, durable, buffer, &mut digest)
+            .await
+            .is_err()
         {
             // What the journal calls durable cannot be read any more: fetch it again.
             durable = 0;
             digest = Sha256::new();
         }
-        let stride = match known {
-            Some(Record { stride, .. }) if stride > 0 => stride,
-            _ => Journal::stride::<F>(offer.length),
-        };
         Ok(Self {
             writer: SlotWriter::new::<F>(region, durable, buffer),
             updater,
@@ -120,22 +147,18 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
             };
         }
         // Nothing may still name the slot from an earlier life: a record left over would be taken for the fate of this image.
-        let (slot, running) = (self.slot, self.updater.running);
-        let Updater { boot, flash, .. } = &mut *self.updater;
-        boot.release(flash, slot, running).await?;
-        let attempts = match self.updater.journal.current() {
-            Some(record)
-                if record.phase != Phase::RolledBack && record.sha256 == self.offer.sha256 =>
-            {
-                record.attempts
-            }
-            _ => 0,
-        };
-        let staged = self.record(Phase::Staged, attempts, 0, 0);
-        let Updater { journal, flash, .. } = &mut *self.updater;
-        journal.append(flash, staged).await?;
-        self.updater.status = Status::Staged { offer: self.offer };
-        Ok(())
+        self.release().await?;
+        self.updater.note(Phase::Staged, 0).await
+    }
+
+    async fn release(&mut self) -> Result<(), Error<F::Error>> {
+        let Updater {
+            boot,
+            flash,
+            running,
+            ..
+        } = &mut *self.updater;
+        boot.release(flash, self.slot, *running).await
     }
 
     /// Reads the image back and checks it as a whole.
@@ -182,10 +205,13 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
             self.commit_to_it().await?;
         }
         let before = self.writer.programmed() / self.stride;
-        self.writer
-            .flush(&mut self.updater.flash)
-            .await
-            .map_err(Error::Flash)?;
+        let Updater {
+            journal,
+            flash,
+            durable,
+            ..
+        } = &mut *self.updater;
+        self.writer.flush(flash).await.map_err(Error::Flash)?;
         let done = self.writer.programmed();
         // The last stretch may be a short one.
         let after = if done == self.offer.length {
@@ -194,13 +220,9 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
             done / self.stride
         };
         for mark in before..after {
-            let Updater { journal, flash, .. } = &mut *self.updater;
             journal.mark(flash, mark).await;
-            self.updater.status = Status::Downloading {
-                offer: self.offer,
-                durable: (mark + 1).saturating_mul(self.stride).min(done),
-            };
         }
+        *durable = after.saturating_mul(self.stride).min(done);
         Ok(())
     }
 
@@ -212,44 +234,43 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
         {
             return self.refuse(refusal).await;
         }
-        let record = self.record(Phase::Downloading, 0, 0, self.stride);
-        let (slot, running) = (self.slot, self.updater.running);
-        let Updater {
-            journal,
-            flash,
-            boot,
-            ..
-        } = &mut *self.updater;
         // In this order: with the journal first, a cut in between would start an image that the journal calls unfinished.
-        boot.release(flash, slot, running).await?;
-        journal.append(flash, record).await?;
-        self.updater.status = Status::Downloading {
-            offer: self.offer,
-            durable: 0,
-        };
+        self.release().await?;
+        self.enter(Phase::Downloading, 0, self.stride).await?;
         self.begun = true;
         Ok(())
     }
 
-    async fn refuse<T>(&mut self, refusal: Refusal) -> Result<T, Error<F::Error>> {
-        let record = self.record(Phase::Refused, 0, refusal.code(), 0);
-        self.updater
-            .end(record, Phase::Refused, refusal.code())
-            .await?;
+    async fn refuse(&mut self, refusal: Refusal) -> Result<(), Error<F::Error>> {
+        self.enter(Phase::Refused, refusal.code(), 0).await?;
         Err(refusal.into())
     }
 
-    const fn record(&self, phase: Phase, attempts: u8, reason: u8, stride: u32) -> Record {
-        Record {
+    /// Makes this image the one that the journal speaks of.
+    async fn enter(
+        &mut self,
+        phase: Phase,
+        reason: u8,
+        stride: u32,
+    ) -> Result<(), Error<F::Error>> {
+        let record = Record {
             phase,
             slot: self.slot,
-            attempts,
+            attempts: 0,
             reason,
             reported: false,
             length: self.offer.length,
             stride,
             sha256: self.offer.sha256,
-        }
+        };
+        let Updater {
+            journal,
+            flash,
+            durable,
+            ..
+        } = &mut *self.updater;
+        *durable = 0;
+        journal.append(flash, record).await
     }
 }
 

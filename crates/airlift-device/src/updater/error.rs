@@ -4,9 +4,6 @@ use core::fmt;
 
 use airlift_formats::esp::app_image::ImageError;
 
-use crate::install::BootError;
-use crate::journal::Unwritable;
-
 /// Why an offered image was not installed. What ran before runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -160,21 +157,6 @@ impl<E> From<Refusal> for Error<E> {
 impl<E> From<LayoutError> for Error<E> {
     fn from(error: LayoutError) -> Self {
         Self::Layout(error)
-    }
-}
-
-impl<E> From<Unwritable> for Error<E> {
-    fn from(Unwritable: Unwritable) -> Self {
-        Self::Journal
-    }
-}
-
-impl<E> From<BootError<E>> for Error<E> {
-    fn from(error: BootError<E>) -> Self {
-        match error {
-            BootError::Flash(error) => Self::Flash(error),
-            BootError::ReadBack | BootError::Exhausted => Self::BootSelection,
-        }
     }
 }
 

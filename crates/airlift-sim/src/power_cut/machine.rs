@@ -110,7 +110,7 @@ impl Machine for GenericMachine {
         ));
         match booting {
             Ok(booting) => Ok(booting.map(|booting| (region(booting.slot), Some(booting.slot)))),
-            Err(airlift_device::install::BootError::Flash(error)) => Err(Power(error)),
+            Err(airlift_device::Error::Flash(error)) => Err(Power(error)),
             Err(_) => Err(Power(FlashError::PowerLost)),
         }
     }

@@ -23,8 +23,6 @@ pub use provision::ProvisionError;
 
 use std::fmt;
 
-use airlift_device::install;
-
 use crate::flash::{Flash, FlashError, GeometryMismatch};
 
 /// A board that can be reset.
@@ -87,7 +85,7 @@ pub enum BootError {
     },
     /// The boot record cannot be changed.
     #[error("the boot loader cannot write the boot record: {0:?}")]
-    Record(install::BootError<FlashError>),
+    Record(airlift_device::Error<FlashError>),
     /// The boot loader is not made for this flash.
     #[error("{0}")]
     Geometry(#[from] GeometryMismatch),

@@ -116,7 +116,7 @@ impl GenericBoard {
     fn select<const WORD: usize, const SECTOR: usize>(
         &self,
         mut flash: SimFlash<WORD, SECTOR>,
-    ) -> Result<Option<Booting>, install::BootError<FlashError>> {
+    ) -> Result<Option<Booting>, airlift_device::Error<FlashError>> {
         let slots = u8::try_from(self.slots.len()).unwrap_or(u8::MAX);
         let verify = async |_: &mut SimFlash<WORD, SECTOR>, slot| self.inspect(slot).is_some();
         block_on(install::boot(&mut flash, &self.control(), slots, verify))
@@ -133,7 +133,7 @@ impl Board for GenericBoard {
         let booting = with_geometry!(&self.flash, |typed| self.select(typed))?;
         let started = match booting {
             Ok(booting) => booting.and_then(|booting| Some((booting, self.inspect(booting.slot)?))),
-            Err(install::BootError::Flash(error)) => return Err(error.into()),
+            Err(airlift_device::Error::Flash(error)) => return Err(error.into()),
             Err(error) => return Err(BootError::Record(error)),
         };
         let Some((Booting { slot, trial }, (region, app))) = started else {

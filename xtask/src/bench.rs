@@ -5,6 +5,7 @@ use clap::Subcommand;
 
 use crate::workspace::Workspace;
 
+mod device;
 mod http;
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,8 @@ pub(crate) struct Arguments {
 enum What {
     /// Update checks and downloads a second, against nginx
     Http(http::Arguments),
+    /// Instructions a byte through the whole pipeline of the device, and the digest's share
+    Device,
 }
 
 /// Runs a benchmark and prints its table.
@@ -26,5 +29,6 @@ enum What {
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Http(arguments) => http::run(workspace, arguments),
+        What::Device => device::run(workspace),
     }
 }

@@ -2,6 +2,10 @@
 
 mod esp_partition_table {
     mod binary;
+    mod csv;
     mod csv_golden;
+    mod csv_odd;
+    mod csv_refused;
     mod golden;
+    mod verification;
 }

@@ -306,29 +306,32 @@ pub(super) fn of_table(rows: &[Row], options: &Options) -> Vec<Lint> {
         app_rules(row, &earlier, &all, &mut report);
         earlier.insert(row);
     }
-    let mut of_whole = |rule| {
+    let mut report = |partition, rule| {
         lints.push(Lint {
             line: None,
-            partition: None,
+            partition,
             rule,
         });
     };
     if !rows.iter().any(|row| row.is_kind(PartitionType::APP)) {
-        of_whole(Rule::NoApp);
+        report(None, Rule::NoApp);
     }
     let has_otadata = rows
         .iter()
         .any(|row| row.is(PartitionType::DATA, subtype::DATA_OTA));
-    if !has_otadata && (subtype::APP_OTA_0..=subtype::APP_OTA_15).any(|slot| all.contains(slot)) {
-        of_whole(Rule::NoOtadata);
+    let slots = subtype::APP_OTA_0..=subtype::APP_OTA_15;
+    let first_slot = rows
+        .iter()
+        .position(|row| app_subtype(row).is_some_and(|subtype| slots.contains(&subtype)));
+    if first_slot.is_some() && !has_otadata {
+        report(first_slot, Rule::NoOtadata);
     }
     if rows.len() == MAX_ENTRIES {
-        of_whole(Rule::NoRoomForMd5);
+        report(Some(MAX_ENTRIES - 1), Rule::NoRoomForMd5);
     }
     if !options.table_offset.is_multiple_of(SECTOR_LEN) {
-        of_whole(Rule::TableOffset {
-            offset: options.table_offset,
-        });
+        let offset = options.table_offset;
+        report(None, Rule::TableOffset { offset });
     }
     lints
 }

@@ -91,7 +91,7 @@ pub(crate) struct Project {
     /// Secure boot is on; v1 (the default) wants app partitions of whole 64 KiB
     #[arg(long, value_name = "VERSION", num_args = 0..=1, default_missing_value = "v1")]
     secure: Option<Secure>,
-    /// More names of subtypes, each as 'TYPE, NAME, VALUE' with the value in hex, for example 'app, my_app1, 0x40'
+    /// More names of subtypes, each as `TYPE, NAME, VALUE` with the value in hex, for example `app, my_app1, 0x40`
     #[arg(long, value_name = "DEFINITION", num_args = 1..)]
     extra_partition_subtypes: Vec<String>,
 }

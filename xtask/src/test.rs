@@ -41,16 +41,7 @@ struct Step {
     /// Whether it runs only with `--full`, or when asked for by name.
     only_in_full: bool,
     requirements: fn() -> Vec<Requirement>,
-    run: fn(&Workspace, Extent) -> Result<()>,
-}
-
-/// How much of each step is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    /// What a developer and the CI wait for.
-    Short,
-    /// Everything there is.
-    Full,
+    run: fn(&Workspace) -> Result<()>,
 }
 
 /// Runs the steps in order and prints a summary.
@@ -59,15 +50,10 @@ enum Extent {
 /// Fails if something that is needed is missing and cannot be installed, or if a step failed.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let asked: BTreeSet<&str> = arguments.only.iter().map(String::as_str).collect();
-    let extent = if arguments.full {
-        Extent::Full
-    } else {
-        Extent::Short
-    };
     let steps: Vec<&Step> = STEPS
         .iter()
         .filter(|step| match asked.is_empty() {
-            true => extent == Extent::Full || !step.only_in_full,
+            true => arguments.full || !step.only_in_full,
             false => asked.contains(step.name),
         })
         .collect();
@@ -90,7 +76,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         outcomes.push(if has_failed && !arguments.keep_going {
             Outcome::NotRun
         } else {
-            Outcome::of(step, workspace, extent)
+            Outcome::of(step, workspace)
         });
     }
     summarise(&steps, &outcomes)
@@ -105,13 +91,13 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn of(step: &Step, workspace: &Workspace, extent: Extent) -> Self {
+    fn of(step: &Step, workspace: &Workspace) -> Self {
         println!(
             "\n{}",
             Style::Heading.paint(format!("=== {}: {}", step.name, step.what))
         );
         let start = Instant::now();
-        let outcome = match (step.run)(workspace, extent) {
+        let outcome = match (step.run)(workspace) {
             Ok(()) => Self::Passed(start.elapsed()),
             Err(error) => {
                 println!("{}", Style::Bad.paint(format!("{error:#}")));

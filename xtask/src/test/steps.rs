@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::{Extent, Step};
+use super::Step;
 use crate::{
     bare_metal, fuzz,
     requirements::Requirement,
@@ -65,18 +65,25 @@ pub(super) const STEPS: &[Step] = &[
         what: "the device crates build for bare metal without an allocator, below their ceilings",
         only_in_full: false,
         requirements: bare_metal::requirements,
-        run: |workspace, _| size::run(workspace, &size::Arguments::default()),
+        run: |workspace| size::run(workspace, &size::Arguments::default()),
+    },
+    Step {
+        name: "power-cuts",
+        what: "no promise is broken by a cut at any flash word, in the full form of the table",
+        only_in_full: true,
+        requirements: Vec::new,
+        run: power_cuts,
     },
     Step {
         name: "fuzz",
         what: "libFuzzer finds no input that breaks a parser",
         only_in_full: true,
         requirements: fuzz::requirements,
-        run: |workspace, _| fuzz::run(workspace, &fuzz::Arguments::every_target(60)),
+        run: |workspace| fuzz::run(workspace, &fuzz::Arguments::every_target(60)),
     },
 ];
 
-fn fmt(workspace: &Workspace, _: Extent) -> Result<()> {
+fn fmt(workspace: &Workspace) -> Result<()> {
     run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
     for folder in OTHER_WORKSPACES {
         run(workspace
@@ -87,7 +94,7 @@ fn fmt(workspace: &Workspace, _: Extent) -> Result<()> {
     Ok(())
 }
 
-fn clippy(workspace: &Workspace, _: Extent) -> Result<()> {
+fn clippy(workspace: &Workspace) -> Result<()> {
     run(workspace.cargo().args([
         "clippy",
         "--workspace",
@@ -99,7 +106,7 @@ fn clippy(workspace: &Workspace, _: Extent) -> Result<()> {
     ]))
 }
 
-fn tests(workspace: &Workspace, _: Extent) -> Result<()> {
+fn tests(workspace: &Workspace) -> Result<()> {
     if program("cargo-nextest").is_some() {
         run(workspace.cargo().args([
             "nextest",
@@ -119,13 +126,13 @@ fn tests(workspace: &Workspace, _: Extent) -> Result<()> {
     }
 }
 
-fn doctests(workspace: &Workspace, _: Extent) -> Result<()> {
+fn doctests(workspace: &Workspace) -> Result<()> {
     run(workspace
         .cargo()
         .args(["test", "--workspace", "--locked", "--doc"]))
 }
 
-fn doc(workspace: &Workspace, _: Extent) -> Result<()> {
+fn doc(workspace: &Workspace) -> Result<()> {
     let flags = "-D warnings";
     run(workspace.cargo().env("RUSTDOCFLAGS", flags).args([
         "doc",
@@ -135,7 +142,7 @@ fn doc(workspace: &Workspace, _: Extent) -> Result<()> {
     ]))
 }
 
-fn fuzz_short(workspace: &Workspace, _: Extent) -> Result<()> {
+fn fuzz_short(workspace: &Workspace) -> Result<()> {
     let mut command = workspace.cargo();
     command.env("CARGO_TARGET_DIR", workspace.target.join("fuzz"));
     run(command.args([
@@ -144,5 +151,20 @@ fn fuzz_short(workspace: &Workspace, _: Extent) -> Result<()> {
         "fuzz/Cargo.toml",
         "--no-default-features",
         "--tests",
+    ]))
+}
+
+/// The short form is one of the tests; this one takes minutes, and so is built to be fast.
+fn power_cuts(workspace: &Workspace) -> Result<()> {
+    let mut command = workspace.cargo();
+    command.env("AIRLIFT_SWEEP", "full");
+    run(command.args([
+        "test",
+        "--release",
+        "--locked",
+        "--package",
+        "airlift-sim",
+        "--test",
+        "power_cuts",
     ]))
 }

@@ -13,9 +13,10 @@
 //! refused and named, never sent.
 //!
 //! ```
-//! use airlift_device::notify::esp_http::{Facts, Mode, Request, Target};
+//! use airlift_device::notify::esp_http::{Facts, Method, Mode, Request, Target};
 //!
 //! let request = Request {
+//!     method: Method::Get,
 //!     target: Target {
 //!         prefix: "/ota_update",
 //!         organization: "dev",
@@ -60,6 +61,8 @@ pub type Mac = [u8; 6];
 /// An update check, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request<'a> {
+    /// Whether the image is wanted as well.
+    pub method: Method,
     /// What is asked for.
     pub target: Target<'a>,
     /// The server, with `:port` unless it is the scheme's own: what goes into `Host`.
@@ -70,6 +73,15 @@ pub struct Request<'a> {
     pub resume: Option<Resume<'a>>,
     /// What became of the last update, if the server does not know it yet.
     pub report: Option<Report<'a>>,
+}
+
+/// Whether the image is wanted as well. (The library only ever says `GET`.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// If there is an update, send it.
+    Get,
+    /// Only say whether there is one: to deliver a report.
+    Head,
 }
 
 /// The path of an update check: `{prefix}/{organization}/{project}/{node}/{key}`.
@@ -158,9 +170,9 @@ pub struct Report<'a> {
     pub state: State,
     /// SHA-256 of the image that the report is about.
     pub sha256: Option<[u8; 32]>,
-    /// Version of the image that the report is about.
+    /// Version of the image that the report is about; see [`is_report_text`].
     pub version: Option<&'a str>,
-    /// Why, as one word for programs: `digest-mismatch`.
+    /// Why, as one word for programs: `digest-mismatch`; see [`is_report_text`].
     pub reason: Option<&'a str>,
 }
 
@@ -272,7 +284,10 @@ impl Request<'_> {
     pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
         self.validate()?;
         let mut out = Writer::new(buffer);
-        out.text("GET ");
+        out.text(match self.method {
+            Method::Get => "GET ",
+            Method::Head => "HEAD ",
+        });
         out.text(self.target.prefix);
         for segment in self.target.segments() {
             out.text("/");
@@ -401,9 +416,9 @@ fn check(good: bool, part: Part) -> Result<(), EncodeError> {
 /// it stands for "all projects" in the trees of older servers.
 fn is_segment(text: &str) -> bool {
     !matches!(text, "" | "." | "..")
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+'))
+        && text.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b':')
+        })
 }
 
 /// A name or an address (IPv6 in brackets), with or without a port.
@@ -422,9 +437,11 @@ fn is_field_value(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b' '..=b'~'))
 }
 
-/// Visible ASCII without the characters that separate the fields of a report.
-fn is_report_text(text: &str) -> bool {
-    !text.is_empty()
+/// Whether a text can stand in a [`Report`]: 1 to 64 visible ASCII characters, without those that separate its fields
+/// (`;`, `=`), or that a proxy or a quoting reader would trip over (`,`, `"`).
+#[must_use]
+pub fn is_report_text(text: &str) -> bool {
+    (1..=64).contains(&text.len())
         && text
             .bytes()
             .all(|b| b.is_ascii_graphic() && !matches!(b, b';' | b',' | b'"' | b'='))

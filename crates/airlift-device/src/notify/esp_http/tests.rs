@@ -8,6 +8,7 @@ use super::*;
 
 fn lotus() -> Request<'static> {
     Request {
+        method: Method::Get,
         target: Target {
             prefix: "/ota_update",
             organization: "dev",
@@ -72,6 +73,7 @@ fn parts_of(recorded: &str) -> Request<'_> {
         .try_into()
         .unwrap();
     Request {
+        method: Method::Get,
         target: Target {
             prefix: &path[..=prefix.len()],
             organization,
@@ -169,6 +171,14 @@ fn a_resumed_download_asks_for_the_rest_of_the_same_bytes() {
         extra_lines(&request),
         ["Range: bytes=4294967295-", "If-Range: \"5f-a/b\""]
     );
+}
+
+#[test]
+fn a_check_without_the_image_differs_in_nothing_but_the_method() {
+    let mut request = lotus();
+    let get = encoded(&request).unwrap();
+    request.method = Method::Head;
+    assert_eq!(encoded(&request).unwrap(), get.replacen("GET", "HEAD", 1));
 }
 
 #[test]

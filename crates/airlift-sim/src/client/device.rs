@@ -1,0 +1,394 @@
+//! The device: a board, its flash file, and the engine from boot to boot.
+
+use std::path::Path;
+
+use airlift_device::install::{EspLayout, EspOtadata};
+use airlift_device::notify::esp_http::{Report, State, is_report_text};
+use airlift_device::{Outcome, Refusal, Status, Updater};
+use airlift_formats::esp::app_image::{ChipId, HEADER_LEN, Header, MAGIC};
+use airlift_formats::esp::partition_table::{DEFAULT_OFFSET, PartitionTable, Rules, TABLE_LEN};
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+
+use super::provision::{SECTOR, WORD};
+use super::{DeviceError, Event, Faults, Identity, ServerAddress};
+use crate::board::{AppSummary, Board, Booted, Build, EspBoard, EspChip, Region, Slot};
+use crate::flash::{Flash, FlashError, Geometry, Nor, SimFlash, block_on};
+
+/// More restarts in a row than any update needs.
+const MAX_RESTARTS: u32 = 12;
+
+/// Reason that the app gives to the engine when its self-test fails.
+const SELF_TEST_FAILED: u8 = 1;
+
+/// Where events go.
+pub(super) type Observer<'o> = dyn FnMut(&Event) + 'o;
+
+/// A device with its flash in a file.
+pub struct VirtualDevice {
+    parts: Parts,
+    layout: EspLayout,
+}
+
+/// What stays over a restart.
+pub(super) struct Parts {
+    pub(super) flash: Flash,
+    board: EspBoard,
+    pub(super) identity: Identity,
+    pub(super) server: ServerAddress,
+    pub(super) faults: Faults,
+    pub(super) counters: Counters,
+    /// Version of the image that was offered last, for the report.
+    pub(super) offered_version: Option<String>,
+    /// Where the stream was when the power failed between two flash operations.
+    pub(super) cut_at_byte: Option<u32>,
+}
+
+/// What a device did since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes of images that came over the network.
+    pub bytes_fetched: u64,
+    /// Power cuts.
+    pub power_cuts: u32,
+}
+
+impl VirtualDevice {
+    /// The device of this flash file, which [`provision`](super::provision) made or which was dumped from a chip. The chip
+    /// is the one that the first app in it was built for.
+    ///
+    /// # Errors
+    /// If the file cannot be opened (also when another process uses it), or has no partition table for updates.
+    pub fn open(
+        path: &Path,
+        identity: Identity,
+        server: ServerAddress,
+    ) -> Result<Self, DeviceError> {
+        let len = std::fs::metadata(path)
+            .map_err(|source| crate::flash::FlashFileError::Io {
+                path: path.to_owned(),
+                source,
+            })?
+            .len();
+        let size = usize::try_from(len).unwrap_or(usize::MAX);
+        let geometry = Geometry::new(WORD, SECTOR, size)?;
+        let flash = Flash::new(Nor::open_file(path, geometry)?);
+
+        let mut table = [0; TABLE_LEN];
+        let chip = {
+            let mut nor = flash.lock();
+            nor.read(DEFAULT_OFFSET, &mut table)
+                .map_err(airlift_device::Error::Flash)?;
+            chip_of(&mut nor, &table, size)
+        };
+        let rules = Rules::new(u32::try_from(size).unwrap_or(u32::MAX)).without_md5();
+        let layout = EspLayout::new(&PartitionTable::parse(&table, &rules)?)?;
+        let board = EspBoard::new(flash.clone(), Build::Rollback)?.with_chip(EspChip::new(chip));
+        Ok(Self {
+            parts: Parts {
+                flash,
+                board,
+                identity,
+                server,
+                faults: Faults::default(),
+                counters: Counters::default(),
+                offered_version: None,
+                cut_at_byte: None,
+            },
+            layout,
+        })
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.parts.identity
+    }
+
+    /// A handle to its flash.
+    #[must_use]
+    pub fn flash(&self) -> &Flash {
+        &self.parts.flash
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.parts.faults = faults;
+    }
+
+    /// What it did since it was opened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.parts.counters
+    }
+
+    /// Sectors of its flash that were erased since it was opened.
+    #[must_use]
+    pub fn sectors_erased(&self) -> u64 {
+        self.parts.flash.lock().statistics().sectors_erased
+    }
+
+    /// Switches the device on: the boot loader starts an app, and the app starts the engine, which finishes what a
+    /// restart or a power cut interrupted: it restarts as often as that needs. An app on trial tests itself, and stays or
+    /// goes.
+    ///
+    /// `None`: the power failed meanwhile ([`Event::PowerCut`]); switch on again.
+    ///
+    /// # Errors
+    /// If the board does not start, or the engine cannot work on its flash.
+    pub fn power_on(&mut self, on: &mut Observer<'_>) -> Result<Option<Running<'_>>, DeviceError> {
+        let Self { parts, layout } = self;
+        for _ in 0..MAX_RESTARTS {
+            match parts.start(layout, on) {
+                Ok(Some((updater, app))) => {
+                    return Ok(Some(Running {
+                        parts,
+                        updater,
+                        app,
+                        unsaved: None,
+                    }));
+                }
+                Ok(None) => on(&Event::Restarting),
+                Err(error) if error.is_power_lost() => {
+                    parts.note_power_cut(on);
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(DeviceError::RestartsForEver)
+    }
+}
+
+type Engine<'d> = Updater<'d, SimFlash<WORD, SECTOR>, EspOtadata>;
+
+impl Parts {
+    /// One boot. `None`: the device has to restart.
+    fn start<'d>(
+        &mut self,
+        layout: &'d EspLayout,
+        on: &mut Observer<'_>,
+    ) -> Result<Option<(Engine<'d>, App)>, DeviceError> {
+        let booted = self.board.boot()?;
+        let running = match booted.slot {
+            Slot::Ota(slot) => Some(slot),
+            Slot::Factory => None,
+            Slot::Test => return Err(DeviceError::TestApp),
+        };
+        on(&Event::Booted {
+            slot: booted.slot.to_string(),
+            version: booted.app.version.clone(),
+            trial: booted.trial,
+        });
+        let flash = self
+            .flash
+            .typed()
+            .map_err(|_| crate::board::EspFlashError { sector: 0 })?;
+        let slots = layout.slots().len() as u8;
+        let boot = EspOtadata::new(layout.otadata, slots);
+        let mut updater = block_on(Updater::start(flash, boot, layout.layout(), running))?;
+        match updater.status() {
+            Status::OnTrial { .. } if std::mem::take(&mut self.faults.self_test_fails) => {
+                block_on(updater.reject(SELF_TEST_FAILED))?;
+                on(&Event::Rejected {
+                    version: booted.app.version,
+                });
+                return Ok(None);
+            }
+            Status::OnTrial { .. } => {
+                block_on(updater.confirm())?;
+                on(&Event::Confirmed {
+                    version: booted.app.version.clone(),
+                });
+            }
+            Status::Staged { .. } => {
+                let slot = updater.passive().map_or_else(String::new, slot_name);
+                block_on(updater.activate())?;
+                on(&Event::Installed { slot });
+                return Ok(None);
+            }
+            Status::Armed { .. } | Status::Rejected { .. } => return Ok(None),
+            Status::Idle {
+                last: Some((Outcome::RolledBack { started, .. }, _, false)),
+            } => on(&Event::RolledBack {
+                version: booted.app.version.clone(),
+                started,
+            }),
+            _ => {}
+        }
+        let app = App::read(&self.flash, booted)?;
+        Ok(Some((updater, app)))
+    }
+
+    /// The power went.
+    pub(super) fn note_power_cut(&mut self, on: &mut Observer<'_>) {
+        self.counters.power_cuts += 1;
+        let message = match self.cut_at_byte.take() {
+            Some(byte) => format!("when byte {byte} of the image had arrived"),
+            None => match self.flash.lock().last_cut() {
+                Some(cut) => format!("during a {}: {}", cut.operation, cut.effect),
+                None => "between two operations of the flash".to_owned(),
+            },
+        };
+        on(&Event::PowerCut { message });
+    }
+
+    /// Version of the image in the slot that does not run, if there is a good one.
+    fn passive_version(&self, engine: &Engine<'_>) -> Option<String> {
+        let region = engine.passive_region()?;
+        let region = Region {
+            offset: region.offset,
+            len: region.len,
+        };
+        Some(self.board.verify(region).ok()?.version)
+    }
+
+    pub(super) fn chip(&self) -> EspChip {
+        self.board.chip()
+    }
+}
+
+/// The chip of the first app; an ESP32 if there is none to tell.
+fn chip_of(nor: &mut Nor, table: &[u8; TABLE_LEN], size: usize) -> ChipId {
+    let Ok(table) = crate::board::BootTable::parse(table, size) else {
+        return ChipId::ESP32;
+    };
+    let slots = [Slot::Factory].into_iter().chain((0..16).map(Slot::Ota));
+    for region in slots.filter_map(|slot| table.app(slot)) {
+        let mut header = [0; HEADER_LEN];
+        if nor.read(region.offset, &mut header).is_ok() && header[0] == MAGIC {
+            return Header::parse(&header).chip;
+        }
+    }
+    ChipId::ESP32
+}
+
+pub(super) fn slot_name(slot: u8) -> String {
+    Slot::Ota(slot).to_string()
+}
+
+/// The running app, and what a device can say of it.
+pub(super) struct App {
+    pub(super) summary: AppSummary,
+    pub(super) md5: [u8; 16],
+    /// As ESP-IDF computes it: the digest at the end of the image, which does not cover itself; without one, that of all
+    /// bytes.
+    pub(super) sha256: [u8; 32],
+}
+
+impl App {
+    fn read(flash: &Flash, booted: Booted) -> Result<Self, DeviceError> {
+        let mut image = vec![0; booted.app.length as usize];
+        flash
+            .lock()
+            .read(booted.region.offset, &mut image)
+            .map_err(airlift_device::Error::<FlashError>::Flash)?;
+        let hash_appended = image.get(23) == Some(&1);
+        let sha256 = match image.last_chunk() {
+            Some(appended) if hash_appended => *appended,
+            _ => Sha256::digest(&image).into(),
+        };
+        Ok(Self {
+            summary: booted.app,
+            md5: Md5::digest(&image).into(),
+            sha256,
+        })
+    }
+
+    /// The version, if it can be sent in a header.
+    pub(super) fn version(&self) -> Option<&str> {
+        Some(self.summary.version.as_str()).filter(|version| is_report_text(version))
+    }
+}
+
+/// A device that is on: see [`poll`](Self::poll).
+pub struct Running<'d> {
+    pub(super) parts: &'d mut Parts,
+    pub(super) updater: Engine<'d>,
+    pub(super) app: App,
+    /// A refusal that came before anything was begun, so that the engine's journal does not know of it.
+    pub(super) unsaved: Option<Due>,
+}
+
+/// What the server is to be told.
+#[derive(Debug, Clone)]
+pub(super) struct Due {
+    pub(super) state: State,
+    pub(super) sha256: Option<[u8; 32]>,
+    pub(super) version: Option<String>,
+    pub(super) reason: Option<&'static str>,
+}
+
+impl Due {
+    pub(super) fn report(&self) -> Report<'_> {
+        Report {
+            state: self.state,
+            sha256: self.sha256,
+            version: self.version.as_deref().filter(|text| is_report_text(text)),
+            reason: self.reason,
+        }
+    }
+}
+
+impl Running<'_> {
+    /// What the device can truthfully say of its updates.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.updater.status()
+    }
+
+    /// Version of the running app.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.app.summary.version
+    }
+
+    /// Name of the project that the running app belongs to.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        &self.app.summary.project
+    }
+
+    /// What the server does not know yet.
+    pub(super) fn due(&self) -> Option<Due> {
+        if let Some(due) = &self.unsaved {
+            return Some(due.clone());
+        }
+        let due = |state, sha256: [u8; 32], version, reason| Due {
+            state,
+            // An image that came by other means than an offer has no known digest.
+            sha256: Some(sha256).filter(|digest| *digest != [0; 32]),
+            version,
+            reason,
+        };
+        match self.updater.status() {
+            Status::Downloading { offer, .. } => {
+                let version = self.parts.offered_version.clone();
+                Some(due(State::Interrupted, offer.sha256, version, None))
+            }
+            Status::Idle {
+                last: Some((outcome, sha256, false)),
+            } => Some(match outcome {
+                Outcome::Confirmed => {
+                    let version = Some(self.app.summary.version.clone());
+                    due(State::Confirmed, sha256, version, None)
+                }
+                Outcome::RolledBack { started, reason } => {
+                    let why = match (started, reason) {
+                        (false, _) => "never-started",
+                        (true, SELF_TEST_FAILED) => "self-test",
+                        (true, _) => "not-confirmed",
+                    };
+                    let version = self.parts.passive_version(&self.updater);
+                    due(State::RolledBack, sha256, version, Some(why))
+                }
+                Outcome::Refused(code) => {
+                    let version = self.parts.offered_version.clone();
+                    due(State::Refused, sha256, version, Some(Refusal::token(code)))
+                }
+                _ => return None,
+            }),
+            _ => None,
+        }
+    }
+}

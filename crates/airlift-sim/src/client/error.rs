@@ -1,0 +1,97 @@
+//! Why a virtual device cannot go on.
+
+use std::io;
+
+use airlift_device::Error as EngineError;
+use airlift_device::download::http::{HttpError, Refusal as HttpRefusal};
+use airlift_device::install::EspLayoutError;
+use airlift_device::notify::esp_http::EncodeError;
+use airlift_formats::esp::partition_table;
+
+use crate::board::{BootError, EspFlashError};
+use crate::flash::{FlashError, FlashFileError, GeometryError};
+
+/// Why a virtual device cannot go on. What it had installed before runs on, unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The file of the flash.
+    #[error(transparent)]
+    File(#[from] FlashFileError),
+    /// The file cannot be the flash of a board.
+    #[error("a flash of this size does not exist: {0}")]
+    Size(#[from] GeometryError),
+    /// The flash cannot be that of this board.
+    #[error(transparent)]
+    Board(#[from] EspFlashError),
+    /// The board does not start.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The partition table is unusable.
+    #[error("the partition table is unusable: {0}")]
+    Table(#[from] partition_table::Error),
+    /// The partition table has no room for updates.
+    #[error("the partition table does not allow updates: {0}")]
+    Layout(#[from] EspLayoutError),
+    /// The test app runs, which updates nothing.
+    #[error("the board runs its test app, which takes no updates")]
+    TestApp,
+    /// No connection.
+    #[error("cannot reach the server {server}: {source}; is it running, and is the address right?")]
+    Unreachable {
+        /// Its address.
+        server: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The connection broke before the answer.
+    #[error("the connection to {server} broke before it answered: {source}")]
+    Connection {
+        /// Its address.
+        server: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The answer cannot be read.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The answer is of no use.
+    #[error(transparent)]
+    Answer(#[from] HttpRefusal),
+    /// An image whose digest is not known beforehand is not taken.
+    #[error("the server sent no x-SHA256 with the image: what cannot be verified is not installed")]
+    NoDigest,
+    /// The request cannot be built.
+    #[error("cannot ask for updates: {0}")]
+    Request(#[from] EncodeError),
+    /// The engine failed.
+    #[error("{0}")]
+    Engine(#[from] EngineError<FlashError>),
+    /// An update does not settle: it reboots again and again.
+    #[error("the device reboots again and again without settling on an image")]
+    RestartsForEver,
+}
+
+impl DeviceError {
+    /// Trying again later can help: the network or the server is at fault, not the device.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Connection { .. }
+                | Self::Http(_)
+                | Self::Answer(_)
+                | Self::NoDigest
+        )
+    }
+
+    /// The power went: give it back and start again.
+    pub(super) fn is_power_lost(&self) -> bool {
+        matches!(
+            self,
+            Self::Engine(EngineError::Flash(FlashError::PowerLost))
+                | Self::Boot(BootError::Flash(FlashError::PowerLost))
+        )
+    }
+}

@@ -2,15 +2,24 @@
 //!
 //! Exit codes: 0 done and good, 1 refused or failed (one message on stderr), 2 wrong usage.
 
+mod api;
+mod demo;
+mod device;
 mod esp;
+mod firmware;
+mod output;
+mod publish;
+mod screen;
+mod serve;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Over-the-air updates for microcontroller fleets.
+/// Over-the-air firmware updates for microcontroller fleets
 #[derive(Parser)]
-#[command(name = "airlift", version, propagate_version = true)]
+#[command(name = "airlift", version, max_term_width = 100)]
+#[command(after_help = "Start here: `airlift demo` shows a whole update, with nothing to set up.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -18,6 +27,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Serve(serve::Args),
+    Publish(publish::Args),
+    /// Virtual devices: flash files that are updated as real devices are
+    #[command(subcommand)]
+    Device(device::Command),
     /// Formats of Espressif's chips: partition table, app image, boot selection
     #[command(subcommand)]
     Esp(esp::Command),
@@ -26,6 +41,10 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Publish(args) => publish::run(&args),
+        Command::Device(command) => device::run(command),
         Command::Esp(command) => esp::run(command),
     };
     match result {
@@ -35,4 +54,16 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// Logs to standard error: what `RUST_LOG` says, or `default`.
+fn log_to_stderr(default: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    // Fails only if there is one already, which then does.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::Look::stderr().colours)
+        .try_init();
 }

@@ -1,0 +1,134 @@
+//! The server of the demo: real, in this process, on a free port, with a temporary folder.
+
+use std::path::{Path, PathBuf};
+
+use airlift_formats::esp::app_image::ChipId;
+use airlift_server::{Config, RunningServer, Server};
+use anyhow::Context;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::api::{Api, KnownDevice, Place, Published};
+use crate::firmware::{self, SAMPLE_SIZE};
+use crate::output::{self, Look};
+
+pub(super) const ORGANIZATION: &str = "dev";
+pub(super) const PROJECT: &str = "lotus";
+pub(super) const KEY: &str = "sht30_d1_mini";
+
+/// What the demo takes place on.
+pub(super) struct Stage {
+    runtime: Runtime,
+    server: RunningServer,
+    url: String,
+    folder: TempDir,
+    api: Api,
+    token: String,
+    seed: u64,
+}
+
+impl Stage {
+    /// Starts the server, makes organization, project and a token for it, and signs in with that.
+    pub(super) fn set(seed: u64) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("airlift-demo-")
+            .tempdir()
+            .context("cannot make a temporary folder")?;
+        let runtime = Runtime::new().context("cannot start threads")?;
+        let config = Config::new(folder.path().join("server"), ([127, 0, 0, 1], 0).into());
+        let server = runtime.block_on(Server::start(config))?;
+        let url = format!("http://{}", server.local_addr());
+        let administrator = server
+            .admin_token()
+            .context("a server with a new data folder gave no token")?;
+        let (api, token) = runtime.block_on(async {
+            let administrator = Api::new(&url, &administrator)?;
+            administrator.create_organization(ORGANIZATION).await?;
+            administrator.create_project(ORGANIZATION, PROJECT).await?;
+            let token = administrator.create_token(ORGANIZATION, "demo").await?;
+            anyhow::Ok((Api::new(&url, &token)?, token))
+        })?;
+        Ok(Self {
+            runtime,
+            server,
+            url,
+            folder,
+            api,
+            token,
+            seed,
+        })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The file of a version's image.
+    fn image_file(&self, version: &str) -> PathBuf {
+        self.folder.path().join(format!("firmware-{version}.bin"))
+    }
+
+    /// Builds and publishes a version, through the HTTP API.
+    pub(super) fn publish(&self, version: &str) -> anyhow::Result<Published> {
+        let image = firmware::sample(ChipId::ESP32, PROJECT, version, SAMPLE_SIZE, self.seed)?;
+        let file = self.image_file(version);
+        std::fs::write(&file, image)
+            .with_context(|| format!("{}: cannot write", file.display()))?;
+        let place = Place {
+            organization: ORGANIZATION.to_owned(),
+            project: Some(PROJECT.to_owned()),
+            key: KEY.to_owned(),
+            node: None,
+        };
+        self.runtime.block_on(
+            self.api
+                .publish(&place, Some(version), false, &file, |_| {}),
+        )
+    }
+
+    /// The bytes of a version that was published.
+    pub(super) fn image(&self, version: &str) -> anyhow::Result<Vec<u8>> {
+        let file = self.image_file(version);
+        std::fs::read(&file).with_context(|| format!("{}: cannot read", file.display()))
+    }
+
+    /// What the server knows of a device.
+    pub(super) fn known(&self, node: &str) -> anyhow::Result<KnownDevice> {
+        self.runtime.block_on(self.api.device(ORGANIZATION, node))
+    }
+
+    /// Waits for Ctrl-C.
+    pub(super) fn keep(&self, look: Look, json: bool) -> anyhow::Result<()> {
+        let url = &self.url;
+        let folder = self.folder.path().display();
+        let text = format!(
+            "\nThe server keeps running at {}\n  \
+               token    {}\n  \
+               devices  {folder}/*.flash\n\n\
+             Try, in another terminal:\n  {}\n  {}\n  {}\n\n\
+             Press Ctrl-C to stop it; the folder is removed then.\n",
+            look.name(url),
+            look.warn(&self.token),
+            look.name(&format!("curl -H 'Authorization: Bearer {}' {url}/api/v1/organizations/{ORGANIZATION}/devices", self.token)),
+            look.name(&format!("airlift device run --flash my.flash --server {url} --org {ORGANIZATION} --project {PROJECT} --node esp32-85ea2b --key {KEY} --once")),
+            look.name("airlift device show --flash my.flash"),
+        );
+        if json {
+            eprint!("{text}");
+        } else {
+            output::print(&text);
+        }
+        self.runtime
+            .block_on(tokio::signal::ctrl_c())
+            .context("cannot wait for Ctrl-C")
+    }
+
+    /// Stops the server and removes the folder.
+    pub(super) fn strike(self) {
+        self.runtime.block_on(self.server.shutdown());
+    }
+}

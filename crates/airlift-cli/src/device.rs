@@ -1,0 +1,24 @@
+//! `airlift device`: virtual devices.
+
+mod image;
+mod new;
+mod run;
+mod show;
+
+/// `airlift device ...`
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    New(new::Args),
+    Run(run::Args),
+    Show(show::Args),
+    SampleImage(image::Args),
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::New(args) => new::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::SampleImage(args) => image::run(&args),
+    }
+}

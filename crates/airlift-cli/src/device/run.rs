@@ -1,0 +1,168 @@
+//! `airlift device run`: a virtual device that asks a server for updates.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use airlift_formats::esp::app_image::ChipId;
+use airlift_sim::client::{
+    DeviceError, Event, Faults, Identity, Polled, PowerCut, ServerAddress, Settled, VirtualDevice,
+    default_table,
+};
+use anyhow::bail;
+
+use super::new;
+use crate::output::{self, Look};
+use crate::screen::Screen;
+
+/// Run a virtual device: it asks the server for updates as an ESP32 does, and installs them into its flash file
+///
+/// A flash file that does not exist is made, with a built-in app of version 1.0.0. Stopping this program is a power cut for
+/// the device: the next start goes on where it was.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The flash file of the device
+    #[arg(long, value_name = "FILE")]
+    flash: PathBuf,
+    /// Address of the server
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "AIRLIFT_SERVER",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    server: ServerAddress,
+    /// Organization that the device belongs to
+    #[arg(long, value_name = "NAME")]
+    org: String,
+    /// Project that the device belongs to
+    #[arg(long, value_name = "NAME")]
+    project: String,
+    /// Name of this device
+    #[arg(long, value_name = "NODE")]
+    node: String,
+    /// Kind of device
+    #[arg(long, value_name = "KEY")]
+    key: String,
+    /// Ask once, see the update through if there is one, and exit: 0 if all is well, 1 if not
+    #[arg(long)]
+    once: bool,
+    /// Time between two checks
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = output::parse_duration)]
+    interval: Duration,
+    /// Print each step as a line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Chip of a device that is made because its flash file does not exist
+    #[arg(long, value_name = "CHIP", default_value = "esp32")]
+    chip: ChipId,
+    /// Fault: the power fails when this byte of an image has arrived
+    #[arg(
+        long,
+        value_name = "BYTE",
+        help_heading = "Faults to try out (each happens once)"
+    )]
+    power_cut_at: Option<u32>,
+    /// Fault: a bit of this byte of an image flips on the way
+    #[arg(
+        long,
+        value_name = "BYTE",
+        help_heading = "Faults to try out (each happens once)"
+    )]
+    flip_byte: Option<u32>,
+    /// Fault: the next app that runs on trial finds that it does not work
+    #[arg(long, help_heading = "Faults to try out (each happens once)")]
+    fail_self_test: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let identity = Identity::new(&args.org, &args.project, &args.node, &args.key)?;
+    if !args.flash.exists() {
+        let table = default_table(new::USUAL_SIZE as usize)?;
+        let app = new::built_in(args.chip)?;
+        new::create(&args.flash, new::USUAL_SIZE, &table, &app)?;
+        eprintln!(
+            "airlift: {} did not exist: made a virtual device with {} of flash and a built-in app, version {}",
+            args.flash.display(),
+            output::size(new::USUAL_SIZE),
+            new::BUILT_IN_VERSION,
+        );
+    }
+    let mut device = VirtualDevice::open(&args.flash, identity, args.server.clone())?;
+    device.set_faults(Faults {
+        power_cut: args.power_cut_at.map(PowerCut::AtByte),
+        flip_byte: args.flip_byte,
+        self_test_fails: args.fail_self_test,
+    });
+    let mut screen = Screen::new(Look::stdout(), "", Duration::from_millis(8));
+    let json = args.json;
+    let mut observer = move |event: &Event| {
+        if json {
+            // The events are plain data: they always have a JSON form.
+            let line = serde_json::to_string(event).unwrap_or_default();
+            output::print(&format!("{line}\n"));
+        } else {
+            screen.show(event);
+        }
+    };
+    if args.once {
+        let settled = device.check(&mut observer)?;
+        drop(observer);
+        return outcome(&settled);
+    }
+    run_for_ever(&mut device, args.interval, &mut observer)
+}
+
+fn outcome(settled: &Settled) -> anyhow::Result<()> {
+    match settled {
+        Settled::UpToDate | Settled::Updated { .. } => Ok(()),
+        Settled::RolledBack { version } => {
+            bail!("the new image did not confirm itself; version {version} runs again")
+        }
+        Settled::Refused { reason } => bail!(
+            "the image was refused ({reason}) and the server was told; what ran before runs on"
+        ),
+        Settled::Later { retry_after } => match retry_after {
+            Some(seconds) => bail!("the server is busy; try again in {seconds} s"),
+            None => bail!("the server is busy; try again later"),
+        },
+        Settled::Interrupted => {
+            bail!("the download broke off; run this again and it goes on where it stopped")
+        }
+        Settled::PowerLost => {
+            bail!("the power failed; run this again and the device goes on where it was")
+        }
+        other => bail!("the check ended in a way that this program does not know: {other:?}"),
+    }
+}
+
+fn run_for_ever(
+    device: &mut VirtualDevice,
+    interval: Duration,
+    observer: &mut dyn FnMut(&Event),
+) -> anyhow::Result<()> {
+    loop {
+        let Some(mut running) = device.power_on(observer)? else {
+            continue;
+        };
+        running.tell(observer);
+        loop {
+            match running.poll(observer) {
+                Ok(Polled::Restart | Polled::PowerLost) => break,
+                Ok(Polled::Later { retry_after }) => {
+                    let asked = Duration::from_secs(retry_after.unwrap_or(0).into());
+                    std::thread::sleep(interval.max(asked));
+                }
+                Ok(_) => std::thread::sleep(interval),
+                Err(error) if error.is_passing() => {
+                    report_passing(&error, interval);
+                    std::thread::sleep(interval);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn report_passing(error: &DeviceError, interval: Duration) {
+    eprintln!("airlift: {error}; trying again in {interval:?}");
+}

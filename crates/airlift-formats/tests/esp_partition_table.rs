@@ -1,4 +1,5 @@
 //! The ESP-IDF partition table against the golden vectors, and against its own rules.
+#![cfg(feature = "alloc")]
 
 mod esp_partition_table {
     mod binary;

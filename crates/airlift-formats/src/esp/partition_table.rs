@@ -13,6 +13,29 @@
 //!
 //! Flag bit 0 means *encrypted*, bit 1 means *readonly*. Types and subtypes that nobody has a name for are numbers, names
 //! are bytes, unknown flag bits are kept: a newer table is read, not refused.
+//!
+//! ```
+//! use airlift_formats::esp::partition_table::{
+//!     Flags, Name, Partition, PartitionTable, PartitionType, Rules, TABLE_LEN, emit, subtype,
+//! };
+//!
+//! let slot = |number: u8, offset| Partition {
+//!     kind: PartitionType::APP,
+//!     subtype: subtype::APP_OTA_0 + number,
+//!     offset,
+//!     size: 0x10_0000,
+//!     name: Name(*b"a slot\0\0\0\0\0\0\0\0\0\0"),
+//!     flags: Flags::default(),
+//! };
+//! let mut buffer = [0; TABLE_LEN];
+//! emit([slot(0, 0x1_0000), slot(1, 0x11_0000)], true, &mut buffer)?;
+//!
+//! let table = PartitionTable::parse(&buffer, &Rules::new(4 * 1024 * 1024))?;
+//! let slots = table.app_slots()?;
+//! assert_eq!(slots.count(), 2);
+//! assert_eq!(slots.get(1).map(|slot| slot.offset), Some(0x11_0000));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 #[cfg(feature = "alloc")]
 pub mod csv;

@@ -5,6 +5,19 @@
 //! line. Well-formed input gives the same bytes as the official tool, malformed input its message. Stricter than the tool
 //! on purpose: a table that a device would refuse, or that could not be read back, is refused here. What the tool accepts
 //! although it is hardly meant is reported as a [`Lint`].
+//!
+//! ```
+//! use airlift_formats::esp::partition_table::{Options, csv};
+//!
+//! let text = "# Name, Type, SubType, Offset, Size\nmain, app, factory, , 1M\n";
+//! let compiled = csv::compile(text.as_bytes(), &Options::default(), &|_variable| None)?;
+//! assert_eq!(compiled.partitions[0].offset, 0x1_0000);
+//! assert_eq!(compiled.binary()[..2], [0xAA, 0x50]);
+//!
+//! let error = csv::compile(b"main, app, factory, , 1.5M", &Options::default(), &|_| None);
+//! assert!(error.unwrap_err().to_string().starts_with("Error at line 1: Invalid field value 1.5"));
+//! # Ok::<(), csv::Error>(())
+//! ```
 
 mod environment;
 mod error;

@@ -31,6 +31,7 @@ const PROGRAMS: &[(&str, &str)] = &[
         "update",
         "2 048 and sha256; embassy-boot 0.7, slots alone: 468",
     ),
+    ("update_async", "as update"),
     ("boot_record", "embassy-boot 0.7, swap engine: 864"),
     ("otadata", ""),
     ("partition_table", ""),

@@ -4,34 +4,17 @@
 //! ESP-IDF, [`BootRecord`] is a record of our own for boards whose boot loader is ours to write.
 
 mod boot_record;
-mod esp_layout;
 mod esp_otadata;
 mod slot_writer;
 
-use embedded_storage_async::nor_flash::NorFlash;
-
+use super::{NorFlash, dual};
 use crate::Error;
 
+pub use crate::esp_layout::{EspLayout, EspLayoutError};
+pub use crate::slot_state::SlotState;
 pub use boot_record::{BootRecord, Booting, boot};
-pub use esp_layout::{EspLayout, EspLayoutError};
 pub use esp_otadata::EspOtadata;
 pub(crate) use slot_writer::SlotWriter;
-
-/// What the boot selection says of a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SlotState {
-    /// Nothing names it.
-    Unnamed,
-    /// The next boot tries it.
-    Armed,
-    /// It was started on trial, and has not been confirmed.
-    OnTrial,
-    /// It boots.
-    Confirmed,
-    /// It was tried, or was to be tried, and given up.
-    Rejected,
-}
 
 /// The boot selection: which slot the boot loader starts, and what it did.
 ///
@@ -40,6 +23,7 @@ pub enum SlotState {
 /// Every change is made so that at each instant, also inside of it, the boot loader finds a verified image: the record of
 /// the running, confirmed slot is never the one that is erased. `running` is `None` when a factory app outside of the
 /// slots runs.
+#[dual(AFIT)]
 #[allow(async_fn_in_trait)] // The engine is driven by one task; it asks for no `Send`.
 pub trait BootControl {
     /// What the boot selection says of `slot`.
@@ -79,6 +63,7 @@ pub trait BootControl {
 }
 
 /// Erases a sector and writes a boot record to its start, and looks whether it is there.
+#[dual(AFIT)]
 async fn replace_sector<F: NorFlash>(
     flash: &mut F,
     address: u32,
@@ -92,6 +77,7 @@ async fn replace_sector<F: NorFlash>(
     write_record(flash, address, bytes).await
 }
 
+#[dual(AFIT)]
 async fn write_record<F: NorFlash>(
     flash: &mut F,
     address: u32,

@@ -26,13 +26,46 @@
 )]
 
 pub mod download;
+mod error;
+mod esp_layout;
 pub mod flash;
-pub mod install;
-pub mod journal;
 pub mod notify;
-mod updater;
+mod record;
+mod slot_state;
+mod status;
 pub mod verify;
 
-pub use updater::{
-    Download, Error, Layout, LayoutError, MAX_ATTEMPTS, Offer, Outcome, Refusal, Status, Updater,
-};
+// The engine is written once, with `async`, and compiled twice: `#[dual]` takes the `async` out of the second. A state machine
+// for each call costs a microcontroller as much code again as the engine itself, and a driver that blocks has no use for it.
+
+#[path = "."]
+#[allow(clippy::duplicate_mod)] // That is the point.
+mod asynchronous {
+    use core::ops::AsyncFnMut as MaybeAsyncFnMut;
+    use embedded_storage_async::nor_flash::NorFlash;
+    use maybe_async::must_be_async as dual;
+
+    pub mod install;
+    pub mod journal;
+    pub(crate) mod updater;
+}
+
+/// The same engine for blocking flash drivers (`embedded_storage::nor_flash`): the same names, the same source, half the code size.
+#[path = "."]
+#[allow(clippy::duplicate_mod)]
+pub mod blocking {
+    use core::ops::FnMut as MaybeAsyncFnMut;
+    use embedded_storage::nor_flash::NorFlash;
+    use maybe_async::must_be_sync as dual;
+
+    pub mod install;
+    pub mod journal;
+    mod updater;
+
+    pub use updater::{Download, Updater};
+}
+
+pub use asynchronous::updater::{Download, Updater};
+pub use asynchronous::{install, journal};
+pub use error::{Error, LayoutError, Refusal};
+pub use status::{Layout, MAX_ATTEMPTS, Offer, Outcome, Status};

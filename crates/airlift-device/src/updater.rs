@@ -13,99 +13,17 @@
 //! begins with, can tell from the journal and the boot selection what really happened.
 
 mod download;
-mod error;
-
-use embedded_storage_async::nor_flash::NorFlash;
 
 pub use download::Download;
-pub use error::{Error, LayoutError, Refusal};
 
+use super::install::{BootControl, SlotState};
+use super::journal::{Journal, Phase, RECORD_LEN, Record};
+use super::{NorFlash, dual};
+use crate::error::LayoutError;
 use crate::flash::Region;
-use crate::install::{BootControl, SlotState};
-use crate::journal::{Journal, Phase, RECORD_LEN, Record};
+use crate::status::{NEVER_STARTED, outcome_of};
 use crate::verify::ImageCheck;
-
-/// How often the boot selection is told to try one image. More than once only when the image was not seen to start: a
-/// power cut can tear the boot selection, or come while the boot loader is at work. An image that did start and did not
-/// confirm is not tried again.
-pub const MAX_ATTEMPTS: u8 = 3;
-
-/// Where things are in the flash.
-#[derive(Clone, Copy, Debug)]
-pub struct Layout<'l> {
-    /// The app slots; the slot number is the index.
-    pub slots: &'l [Region],
-    /// The journal's region: two sectors or more.
-    pub journal: Region,
-}
-
-/// An image that is offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// Its length in bytes.
-    pub length: u32,
-    /// Its SHA-256.
-    pub sha256: [u8; 32],
-}
-
-/// How the last update ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The image runs and was confirmed.
-    Confirmed,
-    /// The image was given up, and the one before runs. `started`: it had run on trial; otherwise the boot loader never
-    /// got it to the point where this engine starts. `reason` is what the application gave to [`Updater::reject`], or 0.
-    RolledBack {
-        /// It had run on trial.
-        started: bool,
-        /// The application's reason.
-        reason: u8,
-    },
-    /// The image never became bootable; the code is that of [`Refusal::code`].
-    Refused(u8),
-}
-
-/// What the device can truthfully say of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// No update is going on.
-    Idle {
-        /// How the last one ended, with the digest of its image and whether that was [reported](Updater::reported).
-        last: Option<(Outcome, [u8; 32], bool)>,
-    },
-    /// A download was begun; what is durable of it need not be fetched again.
-    Downloading {
-        /// What is being fetched.
-        offer: Offer,
-        /// Bytes that are durable.
-        durable: u32,
-    },
-    /// A whole, verified image waits for [`Updater::activate`].
-    Staged {
-        /// What was fetched.
-        offer: Offer,
-    },
-    /// The next boot tries the image: reboot.
-    Armed {
-        /// What will be tried.
-        offer: Offer,
-    },
-    /// The running app is on trial: [`Updater::confirm`] or [`Updater::reject`] it.
-    OnTrial {
-        /// What is being tried.
-        offer: Offer,
-        /// The boot loader goes back by itself if the app does not confirm. `false`: it does not know how to (a boot
-        /// loader built without rollback), and the trial is the app's own affair.
-        monitored: bool,
-    },
-    /// The app on trial was rejected: reboot to go back.
-    Rejected {
-        /// What was tried.
-        offer: Offer,
-    },
-}
+use crate::{Error, Layout, MAX_ATTEMPTS, Offer, Status};
 
 /// The engine: owns the flash and the boot selection.
 #[derive(Debug)]
@@ -121,6 +39,7 @@ pub struct Updater<'l, F, B> {
     monitored: bool,
 }
 
+#[dual(AFIT)]
 impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     /// Starts the engine, once at every boot: finds out what the last power cut or reboot interrupted, and repairs what
     /// needs it. There is no other way to get an updater, so this cannot be forgotten.
@@ -387,25 +306,6 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         }
         self.journal.append(&mut self.flash, record).await
     }
-}
-
-/// Reason of [`Phase::RolledBack`]: the boot loader never started the image. An application's own reasons are below.
-const NEVER_STARTED: u8 = 0xFF;
-
-const fn outcome_of(record: &Record) -> Option<Outcome> {
-    Some(match record.phase {
-        Phase::Confirmed => Outcome::Confirmed,
-        Phase::RolledBack => Outcome::RolledBack {
-            started: record.reason != NEVER_STARTED,
-            reason: if record.reason == NEVER_STARTED {
-                0
-            } else {
-                record.reason
-            },
-        },
-        Phase::Refused => Outcome::Refused(record.reason),
-        _ => return None,
-    })
 }
 
 fn check_layout<F: NorFlash>(

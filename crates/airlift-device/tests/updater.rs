@@ -471,3 +471,26 @@ fn a_small_buffer_and_a_blocking_driver_will_do() {
         download.finish().await.unwrap();
     });
 }
+
+#[test]
+fn the_blocking_flavour_leaves_the_same_flash_behind() {
+    use airlift_device::blocking;
+
+    let new = image("2", 20_000);
+    let (one, other) = (device(), device());
+    let mut engine = start(&one, 0);
+    install(&mut engine, offer(&new), ANY, &new).unwrap();
+    block_on(engine.activate()).unwrap();
+
+    let boot = blocking::install::EspOtadata::new(OTADATA, 2);
+    let mut engine = blocking::Updater::start(other.clone(), boot, LAYOUT, Some(0)).unwrap();
+    let mut buffer = [0; 512];
+    let mut download = engine.begin(offer(&new), ANY, &mut buffer).unwrap();
+    for chunk in new.chunks(333) {
+        download.write(chunk).unwrap();
+    }
+    download.finish().unwrap();
+    engine.activate().unwrap();
+    assert_eq!(engine.status(), Status::Armed { offer: offer(&new) });
+    assert_eq!(one.flash().lock().cells(), other.flash().lock().cells());
+}

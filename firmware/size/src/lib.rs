@@ -7,12 +7,47 @@
 
 pub mod flash;
 pub mod port;
-pub mod session;
 
 /// A program that panics stops: no message is formatted, so none is paid for.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {
         core::hint::spin_loop();
+    }
+}
+
+/// The engine as a driver that blocks uses it.
+#[path = "."]
+#[allow(clippy::duplicate_mod)] // One program, once for each flavour of the engine.
+pub mod blocking {
+    use airlift_device::blocking::{Download, Updater, install::BootControl};
+    use maybe_async::must_be_sync as dual;
+
+    pub mod session;
+}
+
+/// The engine as an asynchronous driver uses it.
+#[path = "."]
+#[allow(clippy::duplicate_mod)]
+pub mod asynchronous {
+    use core::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use airlift_device::{Download, Updater, install::BootControl};
+    use maybe_async::must_be_async as dual;
+
+    pub mod session;
+
+    /// Polls a future to its end. The stub flash never waits, so this needs no executor.
+    pub fn block_on<F: Future>(future: F) -> F::Output {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                return output;
+            }
+        }
     }
 }

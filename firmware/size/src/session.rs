@@ -1,15 +1,8 @@
 //! One update from the first call of the engine to the last, over the stub flash.
 
-use core::{
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+use airlift_device::{Error, Layout, Offer, Status, flash::Region, verify::ImageCheck};
 
-use airlift_device::{
-    Download, Error, Layout, Offer, Status, Updater, flash::Region, install::BootControl,
-    verify::ImageCheck,
-};
-
+use super::{BootControl, Download, Updater, dual};
 use crate::{
     flash::{Flash, FlashError},
     port,
@@ -26,6 +19,7 @@ pub const fn state_len<B: BootControl + 'static, C: ImageCheck>() -> usize {
 ///
 /// # Errors
 /// What the engine reports.
+#[dual(AFIT)]
 pub async fn run<B: BootControl, C: ImageCheck>(
     layout: Layout<'_>,
     boot: B,
@@ -62,15 +56,4 @@ pub async fn run<B: BootControl, C: ImageCheck>(
 pub fn slots() -> ([Region; 2], Region) {
     let region = || Region::new(port::get(), port::get());
     ([region(), region()], region())
-}
-
-/// Polls a future to its end. The stub flash never waits, so this needs no executor.
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-    }
 }

@@ -14,12 +14,11 @@
 //! the new one. (ESP-IDF's `otadata` has a state and a CRC that does not cover it, a record for each slot, and rewrites
 //! records in place: a cut there can lose one.)
 
-use embedded_storage_async::nor_flash::NorFlash;
-
+use super::super::{MaybeAsyncFnMut, NorFlash, dual};
 use super::{BootControl, SlotState, replace_sector};
 use crate::Error;
 use crate::flash::{ERASED, Region};
-use crate::journal::crc;
+use crate::record::crc;
 
 const MAGIC: [u8; 4] = *b"ALBR";
 const LEN: usize = 32;
@@ -103,6 +102,7 @@ pub struct BootRecord {
     region: Region,
 }
 
+#[dual(AFIT)]
 impl BootRecord {
     /// The record in `region`: two sectors.
     pub const fn new(region: Region) -> Self {
@@ -158,6 +158,7 @@ impl BootRecord {
     }
 }
 
+#[dual(AFIT)]
 impl BootControl for BootRecord {
     async fn slot_state<F: NorFlash>(
         &mut self,
@@ -231,7 +232,8 @@ pub struct Booting {
 ///
 /// `verify` says whether the image in a slot is whole; it is asked at every boot. A trial that was running when this is
 /// called was not confirmed, and is given up before anything else. `Ok(None)`: no slot holds a whole image.
-pub async fn boot<F: NorFlash, V: AsyncFnMut(&mut F, u8) -> bool>(
+#[dual(AFIT)]
+pub async fn boot<F: NorFlash, V: MaybeAsyncFnMut(&mut F, u8) -> bool>(
     flash: &mut F,
     record: &BootRecord,
     slots: u8,

@@ -6,8 +6,8 @@
 //! rewritten: what a cut can lose is the trial, never the way back.
 
 use airlift_formats::esp::otadata::{self, RECORD_LEN, Record, SECTOR_SIZE, State};
-use embedded_storage_async::nor_flash::NorFlash;
 
+use super::super::{NorFlash, dual};
 use super::{BootControl, SlotState, write_record};
 use crate::Error;
 use crate::flash::Region;
@@ -21,6 +21,7 @@ pub struct EspOtadata {
     erased: [bool; 2],
 }
 
+#[dual(AFIT)]
 impl EspOtadata {
     /// The `otadata` partition at `region` (two sectors of 4 KiB) of a device with the slots `ota_0` to `ota_(slots-1)`.
     pub const fn new(region: Region, slots: u8) -> Self {
@@ -138,6 +139,7 @@ impl EspOtadata {
     }
 }
 
+#[dual(AFIT)]
 impl BootControl for EspOtadata {
     async fn slot_state<F: NorFlash>(
         &mut self,

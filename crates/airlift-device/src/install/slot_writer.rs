@@ -1,7 +1,6 @@
 //! Streams bytes into a slot: gathers flash words, erases each sector just before its first word.
 
-use embedded_storage_async::nor_flash::NorFlash;
-
+use super::super::{NorFlash, dual};
 use crate::flash::{ERASED, Region};
 
 /// The position in a slot that is being written, and the caller's buffer.
@@ -16,6 +15,7 @@ pub(crate) struct SlotWriter<'b> {
     erased: u32,
 }
 
+#[dual(AFIT)]
 impl<'b> SlotWriter<'b> {
     /// Goes on at `offset`, a multiple of the sector size: that sector will be erased first.
     ///

@@ -1,13 +1,14 @@
 //! One image on its way from the network into a slot.
 
-use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, Offer, Refusal, Updater};
+use super::super::install::{BootControl, SlotWriter};
+use super::super::journal::{Journal, Phase, Record};
+use super::super::{NorFlash, dual};
+use super::Updater;
 use crate::flash::Region;
-use crate::install::{BootControl, SlotWriter};
-use crate::journal::{Journal, Phase, Record};
 use crate::verify::{Checker, ImageCheck};
+use crate::{Error, Offer, Refusal};
 
 /// An image on its way: feed it with the bytes from [`offset`](Self::offset) on, then [`finish`](Self::finish) it.
 ///
@@ -26,6 +27,7 @@ pub struct Download<'u, 'l, 'b, F, B, C> {
     stride: u32,
 }
 
+#[dual(AFIT)]
 impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b, F, B, C> {
     pub(super) async fn begin(
         updater: &'u mut Updater<'l, F, B>,
@@ -275,6 +277,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
 }
 
 /// Feeds the first `length` bytes of `region` to `digest`.
+#[dual(AFIT)]
 async fn digest_flash<F: NorFlash>(
     flash: &mut F,
     region: Region,
@@ -292,6 +295,7 @@ async fn digest_flash<F: NorFlash>(
 }
 
 /// Reads a buffer full at `at`, at most up to `length`; whole words, so that any driver can.
+#[dual(AFIT)]
 async fn read_part<'b, F: NorFlash>(
     flash: &mut F,
     region: Region,

@@ -6,8 +6,8 @@
 
 use core::sync::atomic::AtomicU8;
 
-use airlift_device::{Layout, install::BootRecord, verify::AnyImage};
-use airlift_size::{port, session};
+use airlift_device::{Layout, blocking::install::BootRecord, verify::AnyImage};
+use airlift_size::{blocking::session, port};
 
 #[used]
 #[unsafe(link_section = ".bss.session")]
@@ -25,7 +25,7 @@ pub extern "C" fn start() -> ! {
     let (_, record) = session::slots();
     let mut buffer = [0; 256];
     let update = session::run(layout, BootRecord::new(record), AnyImage, &mut buffer);
-    port::put(u32::from(session::block_on(update).is_ok()));
+    port::put(u32::from(update.is_ok()));
     loop {
         core::hint::spin_loop();
     }

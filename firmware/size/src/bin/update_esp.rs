@@ -7,14 +7,14 @@
 use core::sync::atomic::AtomicU8;
 
 use airlift_device::{
-    install::{EspLayout, EspOtadata},
+    blocking::install::{EspLayout, EspOtadata},
     verify::EspApp,
 };
 use airlift_formats::esp::{
     app_image::ChipId,
     partition_table::{DEFAULT_OFFSET, PartitionTable, Rules, TABLE_LEN},
 };
-use airlift_size::{flash::Flash, port, session};
+use airlift_size::{blocking::session, flash::Flash, port};
 use embedded_storage::nor_flash::ReadNorFlash;
 
 const STATE_LEN: usize = session::state_len::<EspOtadata, EspApp<'static>>();
@@ -42,5 +42,5 @@ fn update() -> Option<()> {
     check.min_secure_version = port::get();
     check.project = Some(b"lotus");
     let mut buffer = [0; 512];
-    session::block_on(session::run(layout.layout(), boot, check, &mut buffer)).ok()
+    session::run(layout.layout(), boot, check, &mut buffer).ok()
 }

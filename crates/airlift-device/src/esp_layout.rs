@@ -5,7 +5,7 @@ use core::fmt;
 use airlift_formats::esp::partition_table::{Partition, PartitionTable, PartitionType, SlotError};
 
 use crate::flash::Region;
-use crate::updater::Layout;
+use crate::status::Layout;
 
 /// The partitions that the engine works with.
 ///

@@ -6,7 +6,7 @@
 
 use airlift_device::{
     download::http::{Answer, Expected, HeadParser},
-    notify::esp_http::{Facts, Mode, Report, Request, Resume, State, Target},
+    notify::esp_http::{Facts, Method, Mode, Report, Request, Resume, State, Target},
 };
 use airlift_size::{flash::Flash, port};
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
@@ -35,6 +35,7 @@ fn check() -> Option<()> {
     let sha256 = [port::get() as u8; 32];
     let offset = port::get();
     let request = Request {
+        method: if port::get() == 0 { Method::Get } else { Method::Head },
         target: Target {
             prefix: "/ota_update",
             organization: text,

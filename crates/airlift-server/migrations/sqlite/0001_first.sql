@@ -27,7 +27,8 @@ CREATE TABLE tokens (
 );
 
 -- A place is (project or '+', node or key). The newest release of a place that is not withdrawn is the offered one.
--- md5 and sha256 are of the bytes served; running_* of what a device that runs them reports (gzip, appended digest).
+-- md5 and sha256 are of the bytes served; running_* of what a device that runs them reports (unpacked; digest appended to
+-- the image), running_md5 being a list with spaces between.
 CREATE TABLE releases (
     id               INTEGER PRIMARY KEY,
     organization_id  BIGINT  NOT NULL REFERENCES organizations (id),

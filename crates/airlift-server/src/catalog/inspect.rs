@@ -1,23 +1,43 @@
 //! What is in an image that somebody uploads: the one place where bytes of firmware are judged.
+//!
+//! The image is looked at while it streams by; nothing of it is kept. What passes is whole: its structure ends where the
+//! file ends, and a digest or checksum inside it holds.
+
+mod esp32;
+mod esp8266;
+mod gzip;
 
 use md5::Digest as _;
 
 use super::release::{Encoding, Family};
 use crate::digest::{Md5, Sha256};
+use esp32::Esp32;
+use esp8266::Esp8266;
+use gzip::Gzip;
 
 /// What was found in an acceptable image.
 #[derive(Debug, Clone)]
 pub(crate) struct Inspected {
     pub(crate) size: u64,
+    /// Of the file.
     pub(crate) md5: Md5,
+    /// Of the file.
     pub(crate) sha256: Sha256,
-    pub(crate) running_md5: Md5,
-    pub(crate) running_sha256: Option<Sha256>,
+    pub(crate) encoding: Encoding,
+    pub(crate) contents: Contents,
+}
+
+/// What the image in a file says of itself, and how a device that runs it is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Contents {
     pub(crate) family: Family,
     pub(crate) chip_id: Option<u16>,
-    pub(crate) encoding: Encoding,
-    pub(crate) image_version: Option<String>,
-    pub(crate) image_project: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) project: Option<String>,
+    /// What a device that runs the image may report as the MD5 of its sketch; at least one.
+    pub(crate) running_md5: Vec<Md5>,
+    /// What it may report as the SHA-256 of its sketch, beside that of the file.
+    pub(crate) running_sha256: Option<Sha256>,
 }
 
 /// Why an image is not acceptable: what is wrong, and where.
@@ -30,61 +50,115 @@ pub(crate) struct Inspector {
     size: u64,
     md5: md5::Md5,
     sha256: sha2::Sha256,
-    head: Vec<u8>,
+    format: Format,
+    max_unpacked: u64,
 }
 
-/// Image header, first segment header and app descriptor of an ESP32 image.
-const HEAD: usize = 24 + 8 + 256;
+enum Format {
+    /// Not enough bytes yet to tell.
+    Unknown(Vec<u8>),
+    Esp32(Box<Esp32>),
+    Esp8266(Box<Esp8266>),
+    Gzip(Box<Gzip>),
+}
+
+/// First byte of an app image of either family.
+const MAGIC: u8 = 0xE9;
+
+/// First bytes of a gzip file (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
+
+/// Enough to tell the families apart, and the whole header of an ESP32 image.
+const HEAD: usize = 24;
 
 impl Inspector {
-    pub(crate) fn new() -> Self {
+    /// `max_unpacked`: most bytes that a packed image may unpack to.
+    pub(crate) fn new(max_unpacked: u64) -> Self {
         Self {
             size: 0,
             md5: md5::Md5::new(),
             sha256: sha2::Sha256::new(),
-            head: Vec::with_capacity(HEAD),
+            format: Format::Unknown(Vec::with_capacity(HEAD)),
+            max_unpacked,
         }
     }
 
-    /// Takes the next piece. An error can come as soon as the first bytes are wrong.
+    /// Takes the next piece. What is wrong is said as soon as it can be known.
     pub(crate) fn update(&mut self, bytes: &[u8]) -> Result<(), BadImage> {
         self.size += bytes.len() as u64;
         self.md5.update(bytes);
         self.sha256.update(bytes);
-        let missing = HEAD.saturating_sub(self.head.len()).min(bytes.len());
-        self.head.extend(bytes.iter().take(missing));
-        match self.head.first() {
-            None | Some(0xE9) => Ok(()),
-            Some(other) => Err(BadImage(format!(
-                "the first byte is 0x{other:02x}; an app image starts with 0xe9"
-            ))),
+        let Format::Unknown(head) = &mut self.format else {
+            return self.format.update(bytes);
+        };
+        let (missing, rest) = bytes.split_at(HEAD.saturating_sub(head.len()).min(bytes.len()));
+        head.extend_from_slice(missing);
+        match head.as_slice() {
+            [] | [MAGIC, ..] | [0x1F] | [0x1F, 0x8B, ..] => {}
+            [first, ..] => {
+                return Err(BadImage(format!(
+                    "it starts with 0x{first:02x}, but an app image starts with 0xe9 (or 0x1f 0x8b, gzip for ESP8266)"
+                )));
+            }
         }
+        if head.len() == HEAD {
+            self.settle()?;
+            self.format.update(rest)?;
+        }
+        Ok(())
     }
 
     /// Judges the whole.
-    pub(crate) fn finish(self) -> Result<Inspected, BadImage> {
-        let md5 = Md5(self.md5.finalize().into());
-        let is_esp32 = self.head.get(32..36) == Some(&[0x32, 0x54, 0xCD, 0xAB]);
-        let chip_id = self
-            .head
-            .get(12..14)
-            .and_then(|id| id.try_into().ok())
-            .map(u16::from_le_bytes);
+    pub(crate) fn finish(mut self) -> Result<Inspected, BadImage> {
+        if self.size == 0 {
+            return Err(BadImage("it is empty".to_owned()));
+        }
+        self.settle()?;
+        let (encoding, contents) = match self.format {
+            Format::Unknown(_) => {
+                return Err(BadImage("it is too short to be an image".to_owned()));
+            }
+            Format::Esp32(image) => (Encoding::Plain, image.finish()?),
+            Format::Esp8266(image) => (Encoding::Plain, image.finish()?),
+            Format::Gzip(image) => (Encoding::Gzip, image.finish()?),
+        };
         Ok(Inspected {
             size: self.size,
-            md5,
+            md5: Md5(self.md5.finalize().into()),
             sha256: Sha256(self.sha256.finalize().into()),
-            running_md5: md5,
-            running_sha256: None,
-            family: if is_esp32 {
-                Family::Esp32
-            } else {
-                Family::Esp8266
-            },
-            chip_id: chip_id.filter(|_| is_esp32),
-            encoding: Encoding::Plain,
-            image_version: None,
-            image_project: None,
+            encoding,
+            contents,
         })
     }
+
+    /// Decides by the first bytes what this is.
+    fn settle(&mut self) -> Result<(), BadImage> {
+        let Format::Unknown(head) = &mut self.format else {
+            return Ok(());
+        };
+        let head = std::mem::take(head);
+        self.format = if head.starts_with(&GZIP_MAGIC) {
+            Format::Gzip(Box::new(Gzip::new(self.max_unpacked)))
+        } else if esp8266::looks_like(&head) {
+            Format::Esp8266(Box::new(Esp8266::new()))
+        } else {
+            // Whose errors are the better ones for anything that is neither.
+            Format::Esp32(Box::new(Esp32::new(&head)))
+        };
+        self.format.update(&head)
+    }
 }
+
+impl Format {
+    fn update(&mut self, bytes: &[u8]) -> Result<(), BadImage> {
+        match self {
+            Self::Unknown(_) => Ok(()),
+            Self::Esp32(image) => image.update(bytes),
+            Self::Esp8266(image) => image.update(bytes),
+            Self::Gzip(image) => image.update(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

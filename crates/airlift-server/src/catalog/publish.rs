@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
 use super::inspect::{BadImage, Inspected, Inspector};
-use super::release::{Release, TargetKind};
+use super::release::{self, Release, TargetKind};
 use super::snapshot::Organization;
 use super::{Catalog, CatalogError};
 use crate::clock::Clock;
@@ -139,7 +139,8 @@ impl Catalog {
             organization.offered(&order.project, order.target_kind, &order.target)
         });
         let image_version = found
-            .image_version
+            .contents
+            .version
             .as_deref()
             .filter(|version| is_version(version));
         let version = order
@@ -151,7 +152,8 @@ impl Catalog {
 
         let mut warnings = Vec::new();
         if let Some(inside) = found
-            .image_version
+            .contents
+            .version
             .as_deref()
             .filter(|inside| *inside != version)
         {
@@ -197,17 +199,17 @@ struct Verdict {
 
 /// Devices that share a key share the hardware: an image for another one is a mistake of the person at the keyboard.
 fn same_hardware_and_project(offered: &Release, found: &Inspected) -> Result<(), PublishError> {
-    let chip = |family: super::release::Family, id: Option<u16>| match id {
+    let chip = |family: release::Family, id: Option<u16>| match id {
         Some(id) => format!("{} (chip id {id})", family.as_str()),
         None => family.as_str().to_owned(),
     };
-    if offered.family != found.family || offered.chip_id != found.chip_id {
+    if offered.family != found.contents.family || offered.chip_id != found.contents.chip_id {
         return Err(PublishError::OtherChip {
             offered: chip(offered.family, offered.chip_id),
-            found: chip(found.family, found.chip_id),
+            found: chip(found.contents.family, found.contents.chip_id),
         });
     }
-    match (&offered.image_project, &found.image_project) {
+    match (&offered.image_project, &found.contents.project) {
         (Some(offered), Some(found)) if offered != found => Err(PublishError::OtherProject {
             offered: offered.clone(),
             found: found.clone(),
@@ -223,7 +225,7 @@ async fn receive<E: std::fmt::Display>(
     max_size: u64,
 ) -> Result<Inspected, PublishError> {
     let mut body = std::pin::pin!(body);
-    let mut inspector = Inspector::new();
+    let mut inspector = Inspector::new(max_size);
     let mut size = 0_u64;
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|error| PublishError::BrokenOff(error.to_string()))?;
@@ -257,13 +259,16 @@ fn row(order: &Order, found: &Inspected, version: String, clock: &dyn Clock) -> 
         size: i64::try_from(found.size).unwrap_or(i64::MAX),
         md5: found.md5.to_string(),
         sha256: found.sha256.to_string(),
-        running_md5: found.running_md5.to_string(),
-        running_sha256: found.running_sha256.map(|digest| digest.to_string()),
-        family: found.family.as_str().to_owned(),
-        chip_id: found.chip_id.map(i64::from),
+        running_md5: release::list_of_md5(&found.contents.running_md5),
+        running_sha256: found
+            .contents
+            .running_sha256
+            .map(|digest| digest.to_string()),
+        family: found.contents.family.as_str().to_owned(),
+        chip_id: found.contents.chip_id.map(i64::from),
         encoding: found.encoding.as_str().to_owned(),
-        image_version: found.image_version.clone(),
-        image_project: found.image_project.clone(),
+        image_version: found.contents.version.clone(),
+        image_project: found.contents.project.clone(),
         published_at: clock.now().0,
         published_by: Some(order.published_by),
         withdrawn_at: None,

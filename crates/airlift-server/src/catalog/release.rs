@@ -94,8 +94,9 @@ pub(crate) struct Release {
     pub(crate) md5: Md5,
     /// Of the bytes served; names the object.
     pub(crate) sha256: Sha256,
-    /// What a device that runs this reports as its sketch's MD5: that of the unpacked image.
-    pub(crate) running_md5: Md5,
+    /// What a device that runs this may report as its sketch's MD5: that of the unpacked image without a signature, and for
+    /// ESP8266 also with the flash mode byte as the device may have changed it.
+    pub(crate) running_md5: Vec<Md5>,
     /// What a device that runs this may report as its sketch's SHA-256, beside `sha256`: ESP-IDF's
     /// `esp_partition_get_sha256` gives the digest *appended to* an image, which does not cover itself.
     pub(crate) running_sha256: Option<Sha256>,
@@ -130,9 +131,18 @@ impl Release {
     /// Whether a device that reports these digests runs this release already. Any one that matches is enough: which
     /// digests a device sends depends on its core's version.
     pub(crate) fn is_running(&self, md5: Option<Md5>, sha256: Option<Sha256>) -> bool {
-        md5.is_some_and(|md5| md5 == self.running_md5)
+        md5.is_some_and(|md5| self.running_md5.contains(&md5))
             || sha256.is_some_and(|sha| sha == self.sha256 || Some(sha) == self.running_sha256)
     }
+}
+
+/// How several digests are stored in one column.
+pub(super) fn list_of_md5(digests: &[Md5]) -> String {
+    digests
+        .iter()
+        .map(Md5::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A row that this program did not write, or not this version of it.
@@ -191,7 +201,11 @@ impl TryFrom<ReleaseRow> for Release {
             size,
             md5: md5_served,
             sha256: sha256_served,
-            running_md5: md5("running_md5", &row.running_md5)?,
+            running_md5: row
+                .running_md5
+                .split(' ')
+                .map(|hex| md5("running_md5", hex))
+                .collect::<Result<_, _>>()?,
             running_sha256: row
                 .running_sha256
                 .as_deref()

@@ -58,8 +58,9 @@ impl Organization {
 
     /// Adds a release that is newer than all before it.
     pub(crate) fn add(&mut self, release: Arc<Release>) {
-        self.builds_by_md5
-            .insert(release.running_md5, Arc::clone(&release));
+        for md5 in &release.running_md5 {
+            self.builds_by_md5.insert(*md5, Arc::clone(&release));
+        }
         self.builds_by_sha256
             .insert(release.sha256, Arc::clone(&release));
         if let Some(digest) = release.running_sha256 {

@@ -12,3 +12,6 @@ mod rule;
 
 pub(crate) use resolve::resolve;
 pub(crate) use rule::{Ask, Decision, Facts, History, decide, name_of};
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 mod body;
 mod connection;
+mod request_body;
+mod socket;
 mod start;
 
 pub(crate) use body::Body;

@@ -12,8 +12,8 @@ use crate::decide::{Decision, History};
 use crate::digest::{Md5, Sha256};
 use crate::store::fleet::{DeviceRow, EventRow};
 
-/// Most events of one device that wait for the next write to the database. What comes beyond is not kept: such a device
-/// changes its story faster than once every few milliseconds.
+/// Most events of one device that wait for the next write to the database. Of more only the newest are kept: such a device
+/// changes its story every few milliseconds.
 const MAX_WAITING_EVENTS: usize = 32;
 
 /// What a device says when it checks in. Texts are bounded by the door that made this.
@@ -218,7 +218,7 @@ impl Device {
     pub(super) fn put_back(&self, mut events: Vec<EventRow>) -> bool {
         let mut state = self.lock();
         events.append(&mut state.waiting_events);
-        events.truncate(MAX_WAITING_EVENTS);
+        events.drain(..events.len().saturating_sub(MAX_WAITING_EVENTS));
         state.waiting_events = events;
         state.queue()
     }
@@ -333,17 +333,18 @@ impl State {
         sha256: Option<String>,
         reason: Option<&str>,
     ) {
-        if self.waiting_events.len() < MAX_WAITING_EVENTS {
-            self.waiting_events.push(EventRow {
-                organization_id: device.organization,
-                node: device.node.to_string(),
-                at: at.0,
-                event: event.to_owned(),
-                version: version.map(str::to_owned),
-                sha256,
-                reason: reason.map(str::to_owned),
-            });
+        if self.waiting_events.len() >= MAX_WAITING_EVENTS {
+            self.waiting_events.remove(0);
         }
+        self.waiting_events.push(EventRow {
+            organization_id: device.organization,
+            node: device.node.to_string(),
+            at: at.0,
+            event: event.to_owned(),
+            version: version.map(str::to_owned),
+            sha256,
+            reason: reason.map(str::to_owned),
+        });
     }
 
     /// What the decision needs of the past.

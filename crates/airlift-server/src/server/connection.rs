@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::EXPECT;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -14,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::Body;
+use super::request_body::RequestBody;
+use super::socket::Socket;
 use crate::doors::esp_http::{self, EspHttp};
 
 /// How long a stopping server waits for answers that are under way.
@@ -24,6 +27,7 @@ pub(super) struct Front {
     pub(super) esp_http: EspHttp,
     pub(super) api: TowerToHyperService<axum::Router>,
     pub(super) header_timeout: Duration,
+    pub(super) stall_timeout: Duration,
     pub(super) connections: Semaphore,
 }
 
@@ -37,6 +41,10 @@ impl Front {
         if request.uri().path().starts_with(esp_http::PREFIX) {
             return Ok(self.esp_http.answer(&request, peer).await);
         }
+        let expects_continue = request.headers().contains_key(EXPECT);
+        let patience = self.stall_timeout;
+        let request = request
+            .map(|body| axum::body::Body::new(RequestBody::new(body, patience, expects_continue)));
         let answer = hyper::service::Service::call(&self.api, request).await?;
         Ok(answer.map(Body::Streamed))
     }
@@ -101,8 +109,10 @@ async fn serve(
         .header_read_timeout(front.header_timeout)
         .max_headers(64)
         .max_buf_size(64 << 10)
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(
+            TokioIo::new(Socket::new(stream, front.stall_timeout)),
+            service,
+        );
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

@@ -190,6 +190,7 @@ impl Server {
             },
             api: TowerToHyperService::new(api),
             header_timeout: config.header_timeout,
+            stall_timeout: config.stall_timeout,
             connections: Semaphore::new(config.max_connections),
         });
         let (stop, stopped) = watch::channel(false);

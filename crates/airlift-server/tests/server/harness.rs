@@ -58,7 +58,7 @@ pub(crate) fn config(data: &Path) -> Config {
 }
 
 /// A client. Without TLS use, but the library wants a provider chosen all the same.
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
 }

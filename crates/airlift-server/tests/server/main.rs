@@ -1,4 +1,18 @@
 //! The server as its users meet it: a real one on a loopback port, spoken to over real HTTP.
+//!
+//! One binary with a module a subject, so that it is linked once.
 
+mod check_in;
+mod connections;
+mod curl;
 mod first_steps;
+mod full_disk;
+mod golden_requests;
 mod harness;
+mod images;
+mod killed;
+mod no_io;
+mod publishing;
+mod raw;
+mod tokens;
+mod updates;

@@ -63,7 +63,7 @@ fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
         Plan {
             grain: CutGrain::Word,
             seeds: &[1, 2, 3, 4],
-            second: 97,
+            second: 101,
         }
     } else {
         Plan {

@@ -146,7 +146,7 @@ fn inspect(args: &Args) -> anyhow::Result<Shown> {
                 .map_or_else(|| format!("{:#04x}", partition.subtype), str::to_owned),
             offset: partition.offset,
             size: partition.size,
-            encrypted: partition.is_encrypted_when_enabled(),
+            encrypted: partition.flags.is_encrypted(),
             readonly: partition.flags.is_readonly(),
         })
         .collect();

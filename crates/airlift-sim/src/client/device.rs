@@ -149,7 +149,7 @@ impl VirtualDevice {
                     }));
                 }
                 Ok(None) => on(&Event::Restarting),
-                Err(error) if error.is_power_lost() => {
+                Err(_) if !parts.flash.lock().has_power() => {
                     parts.note_power_cut(on);
                     return Ok(None);
                 }

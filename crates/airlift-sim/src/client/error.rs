@@ -85,13 +85,4 @@ impl DeviceError {
                 | Self::NoDigest
         )
     }
-
-    /// The power went: give it back and start again.
-    pub(super) fn is_power_lost(&self) -> bool {
-        matches!(
-            self,
-            Self::Engine(EngineError::Flash(FlashError::PowerLost))
-                | Self::Boot(BootError::Flash(FlashError::PowerLost))
-        )
-    }
 }

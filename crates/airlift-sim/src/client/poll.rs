@@ -116,7 +116,8 @@ impl Running<'_> {
     /// [`DeviceError`]; when [`is_passing`](DeviceError::is_passing), trying again later can help.
     pub fn poll(&mut self, on: &mut Observer<'_>) -> Result<Polled, DeviceError> {
         match self.check_in(on) {
-            Err(error) if error.is_power_lost() => {
+            // Without power everything fails, each in its own words.
+            Err(_) if !self.parts.flash.lock().has_power() => {
                 self.parts.note_power_cut(on);
                 Ok(Polled::PowerLost)
             }

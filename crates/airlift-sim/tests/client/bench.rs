@@ -1,0 +1,215 @@
+//! A device in a temporary folder, and a server that says what a test tells it to.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+use airlift_formats::esp::app_image::{AppImageBuilder, ChipId};
+use airlift_sim::client::{
+    DeviceError, Event, Identity, Settled, VirtualDevice, default_table, provision,
+};
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+use tempfile::TempDir;
+
+/// Small enough to be quick, large enough for two slots of 384 KiB.
+const FLASH_SIZE: usize = 1 << 20;
+
+/// An app image and what is said of it.
+#[derive(Clone)]
+pub(crate) struct Image {
+    pub(crate) bytes: Vec<u8>,
+    version: String,
+}
+
+impl Image {
+    pub(crate) fn md5(&self) -> String {
+        hex(&Md5::digest(&self.bytes))
+    }
+
+    pub(crate) fn sha256(&self) -> String {
+        hex(&Sha256::digest(&self.bytes))
+    }
+
+    fn fields(&self) -> String {
+        let (md5, sha256, version) = (self.md5(), self.sha256(), &self.version);
+        format!(
+            "x-MD5: {md5}\r\nx-SHA256: {sha256}\r\nx-version: {version}\r\nETag: \"{sha256}\"\r\n"
+        )
+    }
+}
+
+/// An image with about `size` bytes of payload that differ with everything else.
+pub(crate) fn image(chip: ChipId, project: &str, version: &str, size: usize) -> Image {
+    let seed = Sha256::digest(format!("{chip} {project} {version}"));
+    let payload: Vec<u8> = (0..size)
+        .map(|i| seed[i % 32].wrapping_add((i / 32) as u8))
+        .collect();
+    let bytes = AppImageBuilder::new(chip)
+        .project(project)
+        .version(version)
+        .payload(&payload)
+        .build()
+        .unwrap();
+    Image {
+        bytes,
+        version: version.to_owned(),
+    }
+}
+
+/// Answers every request with the whole image.
+pub(crate) fn offer(image: &Image) -> impl FnMut(&str) -> Vec<u8> + Send + use<> {
+    let image = image.clone();
+    move |request| {
+        let length = image.bytes.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{}\r\n",
+            image.fields()
+        );
+        let body: &[u8] = if request.starts_with("HEAD") {
+            &[]
+        } else {
+            &image.bytes
+        };
+        [head.as_bytes(), body].concat()
+    }
+}
+
+/// Answers with the part that is asked for.
+pub(crate) fn rest(image: &Image) -> impl FnMut(&str) -> Vec<u8> + Send + use<> {
+    let image = image.clone();
+    let mut whole = offer(&image);
+    move |request| {
+        let Some(first) = Peer::offset(request) else {
+            return whole(request);
+        };
+        let total = image.bytes.len();
+        let head = format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {first}-{}/{total}\r\n{}\r\n",
+            total - first,
+            total - 1,
+            image.fields()
+        );
+        [head.as_bytes(), &image.bytes[first..]].concat()
+    }
+}
+
+/// Answers 304.
+pub(crate) fn no_news() -> impl FnMut(&str) -> Vec<u8> + Send {
+    status("304 Not Modified")
+}
+
+/// Answers with this status and no body.
+pub(crate) fn status(line: &'static str) -> impl FnMut(&str) -> Vec<u8> + Send {
+    move |_| format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+}
+
+/// A server of one connection a request, as `Connection: close` wants it.
+pub(crate) struct Peer {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Peer {
+    /// Answers each request with what `answer` makes of it, and closes.
+    pub(crate) fn start(mut answer: impl FnMut(&str) -> Vec<u8> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                    request.push(byte[0]);
+                }
+                let request = String::from_utf8(request).unwrap();
+                let answer = answer(&request);
+                log.lock().unwrap().push(request);
+                // A device that has seen enough hangs up.
+                let _ = stream.write_all(&answer);
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// The `N` of `Range: bytes=N-`.
+    pub(crate) fn offset(request: &str) -> Option<usize> {
+        let (_, range) = request.split_once("\r\nRange: bytes=")?;
+        range.split_once('-')?.0.parse().ok()
+    }
+}
+
+/// A device that runs version 1.0.0 of the project `demo`.
+pub(crate) struct Bench {
+    folder: TempDir,
+    pub(crate) device: VirtualDevice,
+    pub(crate) factory: Image,
+    server: SocketAddr,
+}
+
+impl Bench {
+    pub(crate) fn new(peer: &Peer) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let factory = image(ChipId::ESP32, "demo", "1.0.0", 20_000);
+        let file = folder.path().join("flash");
+        let table = default_table(FLASH_SIZE).unwrap();
+        provision(&file, FLASH_SIZE, &table, &factory.bytes).unwrap();
+        let device = open(&folder, peer.address).unwrap();
+        Self {
+            folder,
+            device,
+            factory,
+            server: peer.address,
+        }
+    }
+
+    /// Another device on the same file.
+    pub(crate) fn open_again(&self) -> Result<VirtualDevice, DeviceError> {
+        open(&self.folder, self.server)
+    }
+
+    /// One check, and what happened; progress aside.
+    pub(crate) fn check(&mut self) -> (Result<Settled, DeviceError>, Vec<Event>) {
+        let mut events = Vec::new();
+        let settled = self.device.check(&mut |event: &Event| {
+            if !matches!(event, Event::Progress { .. }) {
+                events.push(event.clone());
+            }
+        });
+        (settled, events)
+    }
+
+    /// What runs after switching off and on.
+    pub(crate) fn version(&mut self) -> String {
+        let running = self.device.power_on(&mut |_| {}).unwrap();
+        running.expect("power").version().to_owned()
+    }
+
+    pub(crate) fn flash_content(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("flash")).unwrap()
+    }
+}
+
+fn open(folder: &TempDir, server: SocketAddr) -> Result<VirtualDevice, DeviceError> {
+    let identity = Identity::new("dev", "lotus", "esp32-85ea2b", "key").unwrap();
+    let server = format!("http://{server}").parse().unwrap();
+    VirtualDevice::open(&folder.path().join("flash"), identity, server)
+}
+
+/// The name of an event, as in its JSON form.
+pub(crate) fn name(event: &Event) -> String {
+    let json = serde_json::to_value(event).unwrap();
+    json["event"].as_str().unwrap().to_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 /// How long to wait for a connection.
@@ -228,28 +229,20 @@ impl Api {
         self.send::<serde_json::Value>(request).await.map(drop)
     }
 
-    /// Publishes an image from a file. `progress` hears how many bytes more were sent.
+    /// Publishes the `size` bytes of an image file. `progress` hears how many bytes more were sent.
     pub(crate) async fn publish(
         &self,
         place: &Place,
         version: Option<&str>,
         force: bool,
         file: &Path,
+        size: u64,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> anyhow::Result<Published> {
-        let cannot_read = || format!("{}: cannot read the image", file.display());
         let opened = tokio::fs::File::open(file)
             .await
-            .with_context(cannot_read)?;
-        let about = opened.metadata().await.with_context(cannot_read)?;
-        if !about.is_file() {
-            bail!("{}: not a file", file.display());
-        }
-        let size = about.len();
-        if size == 0 {
-            bail!("{}: the image is empty", file.display());
-        }
-        let stream = ReaderStream::with_capacity(opened, 64 << 10);
+            .with_context(|| format!("{}: cannot read the image", file.display()))?;
+        let stream = ReaderStream::with_capacity(opened.take(size), 64 << 10);
         let counted = futures_util::StreamExt::inspect(stream, move |piece| {
             if let Ok(bytes) = piece {
                 progress(bytes.len() as u64);

@@ -35,8 +35,8 @@ const NEW: &str = "2.0.0";
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// Number of devices
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Number of devices, at most 200
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]
     devices: u16,
     /// Leave the server running until Ctrl-C, and print its address and a token
     #[arg(long)]

@@ -50,10 +50,24 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("airlift: {error:#}");
+            eprintln!("airlift: {}", in_one_line(&error));
             ExitCode::from(1)
         }
     }
+}
+
+/// The error with its causes, without those whose words are there already: some errors quote their cause themselves.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Logs to standard error: what `RUST_LOG` says, or `default`.
@@ -66,4 +80,26 @@ fn log_to_stderr(default: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(output::Look::stderr().colours)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let error = anyhow::anyhow!("disk full")
+            .context("cannot write x: disk full")
+            .context("the update failed");
+        assert_eq!(
+            in_one_line(&error),
+            "the update failed: cannot write x: disk full"
+        );
+    }
 }

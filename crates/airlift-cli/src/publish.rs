@@ -1,8 +1,8 @@
 //! `airlift publish`: a firmware image to the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::api::{Api, Place, Published};
@@ -82,9 +82,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 async fn publish(args: &Args, place: &Place) -> anyhow::Result<Published> {
     let api = Api::new(&args.server, &args.token)?;
-    let size = std::fs::metadata(&args.file)
-        .with_context(|| format!("{}: cannot read the image", args.file.display()))?
-        .len();
+    let size = image_size(&args.file)?;
     api.check_token().await?;
     let bar = upload_bar(size);
     let sent = bar.clone();
@@ -94,16 +92,36 @@ async fn publish(args: &Args, place: &Place) -> anyhow::Result<Published> {
             args.release_version.as_deref(),
             args.force,
             &args.file,
+            size,
             move |bytes| sent.inc(bytes),
         )
         .await;
     bar.finish_and_clear();
     published.with_context(|| {
         format!(
-            "{} was not published, devices are offered what they were before",
+            "{} was not published (devices are offered what they were before)",
             args.file.display()
         )
     })
+}
+
+/// What can be said of the file before the server is bothered.
+fn image_size(file: &Path) -> anyhow::Result<u64> {
+    let about = std::fs::metadata(file)
+        .with_context(|| format!("{}: cannot read the image", file.display()))?;
+    if !about.is_file() {
+        bail!(
+            "{}: not a file; give the image that the build made",
+            file.display()
+        );
+    }
+    if about.len() == 0 {
+        bail!(
+            "{}: the image is empty; was the build interrupted?",
+            file.display()
+        );
+    }
+    Ok(about.len())
 }
 
 /// Drawn on standard error, and only on a terminal.

@@ -76,7 +76,7 @@ impl Stage {
     pub(super) fn publish(&self, version: &str) -> anyhow::Result<Published> {
         let image = firmware::sample(ChipId::ESP32, PROJECT, version, SAMPLE_SIZE, self.seed)?;
         let file = self.image_file(version);
-        std::fs::write(&file, image)
+        std::fs::write(&file, &image)
             .with_context(|| format!("{}: cannot write", file.display()))?;
         let place = Place {
             organization: ORGANIZATION.to_owned(),
@@ -84,9 +84,10 @@ impl Stage {
             key: KEY.to_owned(),
             node: None,
         };
+        let size = image.len() as u64;
         self.runtime.block_on(
             self.api
-                .publish(&place, Some(version), false, &file, |_| {}),
+                .publish(&place, Some(version), false, &file, size, |_| {}),
         )
     }
 

@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         look.bold("Airlift demo")
     ));
 
-    let stage = Stage::set(args.seed).context("the demo cannot start")?;
+    let mut stage = Stage::set(args.seed).context("the demo cannot start")?;
     let old = stage.publish(OLD)?;
     let mut cast = cast::enter(&stage, args.devices, args.seed)?;
     say(&stage_text(look, &stage, &old, args.devices));

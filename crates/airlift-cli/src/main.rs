@@ -11,6 +11,7 @@ mod output;
 mod publish;
 mod screen;
 mod serve;
+mod stop;
 
 use std::process::ExitCode;
 

@@ -7,10 +7,12 @@ use airlift_server::{Config, RunningServer, Server};
 use anyhow::Context;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::api::{Api, KnownDevice, Place, Published};
 use crate::firmware::{self, SAMPLE_SIZE};
 use crate::output::{self, Look};
+use crate::stop::Stop;
 
 pub(super) const ORGANIZATION: &str = "dev";
 pub(super) const PROJECT: &str = "lotus";
@@ -25,6 +27,8 @@ pub(super) struct Stage {
     api: Api,
     token: String,
     seed: u64,
+    /// Removes the folder when the demo is told to stop half way.
+    cleanup: JoinHandle<()>,
 }
 
 impl Stage {
@@ -48,7 +52,9 @@ impl Stage {
             let token = administrator.create_token(ORGANIZATION, "demo").await?;
             anyhow::Ok((Api::new(&url, &token)?, token))
         })?;
+        let cleanup = runtime.spawn(remove_when_stopped(folder.path().to_owned()));
         Ok(Self {
+            cleanup,
             runtime,
             server,
             url,
@@ -103,7 +109,13 @@ impl Stage {
     }
 
     /// Waits for Ctrl-C.
-    pub(super) fn keep(&self, look: Look, json: bool) -> anyhow::Result<()> {
+    pub(super) fn keep(&mut self, look: Look, json: bool) -> anyhow::Result<()> {
+        self.cleanup.abort();
+        let mut stop = self.runtime.block_on(async {
+            // Stopped means aborted here.
+            let _ = (&mut self.cleanup).await;
+            Stop::listen().context("cannot listen for signals")
+        })?;
         let url = &self.url;
         let folder = self.folder.path().display();
         let text = format!(
@@ -123,13 +135,25 @@ impl Stage {
         } else {
             output::print(&text);
         }
-        self.runtime
-            .block_on(tokio::signal::ctrl_c())
-            .context("cannot wait for Ctrl-C")
+        self.runtime.block_on(stop.wait());
+        Ok(())
     }
 
     /// Stops the server and removes the folder.
     pub(super) fn strike(self) {
+        self.cleanup.abort();
         self.runtime.block_on(self.server.shutdown());
     }
+}
+
+/// Waits for Ctrl-C and ends the program, as it would end without this, but for the folder.
+async fn remove_when_stopped(folder: PathBuf) {
+    /// What shells report of a program that Ctrl-C ended.
+    const INTERRUPTED: i32 = 130;
+    let Ok(mut stop) = Stop::listen() else {
+        return;
+    };
+    stop.wait().await;
+    let _ = std::fs::remove_dir_all(folder);
+    std::process::exit(INTERRUPTED);
 }

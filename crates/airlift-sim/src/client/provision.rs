@@ -1,5 +1,6 @@
 //! A new device: a flash file with a partition table and a first app, as it leaves the factory.
 
+use std::io;
 use std::path::Path;
 
 use airlift_formats::esp::partition_table::{Flags, Name, Partition, PartitionType, emit, subtype};
@@ -112,11 +113,18 @@ pub fn provision(
     app: &[u8],
 ) -> Result<(), ProvisionFileError> {
     let geometry = Geometry::new(WORD, SECTOR, size)?;
-    let flash = Flash::new(Nor::create_file(path, geometry)?);
-    let made = fill(&flash, table, app);
-    if made.is_err() {
+    let made = Nor::create_file(path, geometry)
+        .map_err(ProvisionFileError::from)
+        .and_then(|nor| fill(&Flash::new(nor), table, app));
+    match &made {
+        Ok(()) => {}
+        // What is there is somebody else's.
+        Err(ProvisionFileError::File(FlashFileError::Io { source, .. }))
+            if source.kind() == io::ErrorKind::AlreadyExists => {}
         // Half a device is of no use to anybody.
-        let _ = std::fs::remove_file(path);
+        Err(_) => {
+            let _ = std::fs::remove_file(path);
+        }
     }
     made
 }

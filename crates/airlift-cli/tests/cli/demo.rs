@@ -1,0 +1,152 @@
+//! `airlift demo`.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Run as _, airlift, steps};
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn the_demo_ends_well_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = airlift(["demo"]).env("TMPDIR", folder.path()).run().good();
+    for words in [
+        "3 of 3 devices run 2.0.0",
+        "POWER CUT",
+        "going on at byte",
+        "SHA-256 (digest); what runs is untouched",
+        "confirm   version 2.0.0 works and stays",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in:\n{text}");
+    }
+    assert!(!text.contains('\x1b'), "no terminal, no colours");
+    assert!(
+        !text.contains('\r'),
+        "no terminal, no bar that is drawn over"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_json_document_has_what_the_help_promises() {
+    let text = airlift(["demo", "--json", "--devices", "4"]).run().good();
+    let demo: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(demo["good"], true);
+    assert!(demo["seconds"].as_f64().unwrap() < 60.0);
+    assert!(
+        demo["server"]
+            .as_str()
+            .unwrap()
+            .starts_with("http://127.0.0.1:")
+    );
+    assert_eq!(demo["release"]["version"], "2.0.0");
+    assert_eq!(demo["release"]["sha256"].as_str().unwrap().len(), 64);
+    let size = demo["release"]["size"].as_u64().unwrap();
+    assert!(size.abs_diff(MIB) < 4096);
+
+    let devices = demo["devices"].as_array().unwrap();
+    let stories: Vec<_> = devices
+        .iter()
+        .map(|device| device["story"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        stories,
+        ["ordinary", "power-cut", "corrupted-image", "ordinary"]
+    );
+    for device in devices {
+        assert_eq!(device["good"], true, "{device}");
+        assert_eq!(device["problem"], Value::Null);
+        assert_eq!(device["version_before"], "1.0.0");
+        assert_eq!(device["version_after"], "2.0.0");
+        assert!(device["sectors_erased"].as_u64().unwrap() >= size / 4096);
+    }
+    let number = |device: usize, name: &str| devices[device][name].as_u64().unwrap();
+    assert_eq!(number(0, "bytes_fetched"), size);
+    assert_eq!((number(1, "power_cuts"), number(1, "refusals")), (1, 0));
+    let again = number(1, "bytes_fetched") - size;
+    assert!(
+        again > 0 && again < 16 * 1024,
+        "{again} bytes fetched twice"
+    );
+    assert_eq!((number(2, "power_cuts"), number(2, "refusals")), (0, 1));
+    assert_eq!(number(2, "bytes_fetched"), 2 * size);
+    let events = devices[2]["events"].as_array().unwrap();
+    assert!(steps(events).contains(&"refused"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_demo() {
+    let run = |seed: &str| -> Vec<(Value, Value, Value)> {
+        let text = airlift(["demo", "--json", "--seed", seed]).run().good();
+        let demo: Value = serde_json::from_str(&text).unwrap();
+        let devices = demo["devices"].as_array().unwrap().iter();
+        devices
+            .map(|d| {
+                (
+                    d["name"].clone(),
+                    d["sectors_erased"].clone(),
+                    demo["release"]["sha256"].clone(),
+                )
+            })
+            .collect()
+    };
+    let seven = run("7");
+    assert_eq!(seven, run("7"));
+    assert_ne!(seven, run("8"));
+}
+
+#[test]
+fn one_device_is_enough_for_the_power_cut() {
+    let text = airlift(["demo", "--devices", "1"]).run().good();
+    assert!(
+        text.contains("POWER CUT") && text.contains("1 of 1 devices"),
+        "{text}"
+    );
+    assert_eq!(
+        airlift(["demo", "--devices", "0"]).run().status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_demo_without_a_place_to_write_says_so() {
+    airlift(["demo"])
+        .env("TMPDIR", "/nowhere/at/all")
+        .run()
+        .refused(&["the demo cannot start", "temporary folder"]);
+}
+
+#[test]
+fn a_kept_server_runs_until_it_is_told_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = airlift(["demo", "--keep", "--devices", "1"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let address = lines
+        .find_map(|line| {
+            line.strip_prefix("The server keeps running at http://")
+                .map(str::to_owned)
+        })
+        .unwrap();
+    lines.find(|line| line.starts_with("Press Ctrl-C")).unwrap();
+    assert!(TcpStream::connect(address.trim()).is_ok());
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,9 @@
+//! The real binary, run as a person or a script runs it.
+
+mod bad_input;
+mod by_hand;
+mod demo;
+mod full_disk;
+mod harness;
+mod killed;
+mod network;

@@ -30,8 +30,6 @@ pub struct Config {
     pub stall_timeout: Duration,
     /// How often devices are written to the database. A crash loses at most what came in since. Default 1 s.
     pub registry_flush: Duration,
-    /// Threads that serve HTTP. Default: one a processor.
-    pub workers: usize,
 }
 
 impl Config {
@@ -49,7 +47,6 @@ impl Config {
             header_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
             registry_flush: Duration::from_secs(1),
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }

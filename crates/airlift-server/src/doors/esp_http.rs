@@ -144,6 +144,7 @@ impl EspHttp {
             address: peer,
             user_agent: headers.user_agent(),
             about,
+            build: build.map(|build| &**build),
             report: headers.report(),
         };
         let mut state = device.lock();

@@ -25,6 +25,8 @@ pub(crate) struct CheckIn<'a> {
     pub(crate) user_agent: Option<&'a str>,
     /// `None`: not an update client that describes itself. Then nothing known about the device is overwritten.
     pub(crate) about: Option<About<'a>>,
+    /// The release whose digest the device reports, when we know it.
+    pub(crate) build: Option<&'a Release>,
     pub(crate) report: Option<Report<'a>>,
 }
 
@@ -234,14 +236,20 @@ impl State {
         self.address = Some(check_in.address);
         set_option(&mut self.user_agent, check_in.user_agent);
         if let Some(about) = &check_in.about {
-            self.learn(device, about, now);
+            self.learn(device, about, check_in.build, now);
         }
         if let Some(report) = &check_in.report {
             self.note_result(device, report, now);
         }
     }
 
-    fn learn(&mut self, device: &Device, about: &About<'_>, now: Timestamp) {
+    fn learn(
+        &mut self,
+        device: &Device,
+        about: &About<'_>,
+        build: Option<&Release>,
+        now: Timestamp,
+    ) {
         let runs_the_same = self.sketch_md5 == about.md5
             && self.sketch_sha256 == about.sha256
             && self.version.as_deref() == about.version;
@@ -258,8 +266,13 @@ impl State {
         self.chip_size = about.chip_size;
         set_option(&mut self.sdk_version, about.sdk_version);
         if !runs_the_same {
-            let digest = about.sha256.map(|sha256| sha256.to_string());
-            self.note_event(device, now, "running", about.version, digest, None);
+            // A device that sends only an MD5 still shows up with version and digest, if it runs one of ours.
+            let digest = build
+                .map(|build| build.sha256)
+                .or(about.sha256)
+                .map(|sha256| sha256.to_string());
+            let version = build.map(|build| build.version.as_str()).or(about.version);
+            self.note_event(device, now, "running", version, digest, None);
         }
     }
 

@@ -45,11 +45,18 @@ const SCENARIOS: &[Scenario] = &[
         "replaced after the cut",
         &[Step::good(9_001).replaced(), Step::good(7_777)],
     ),
+    line(
+        "superseded just before it would have been tried",
+        &[Step::good(9_001).superseded(), Step::good(7_777)],
+    ),
 ];
 
 const fn line(name: &'static str, steps: &'static [Step]) -> Scenario {
     Scenario { name, steps }
 }
+
+/// Each way in which a program or an erase can be torn occurs: see `ProgramEffect::of_seed` and `EraseEffect::of_seed`.
+const SEEDS: &[u64] = &[0, 1, 2, 3, 4, 5];
 
 const MODELS: &[Model] = &[Model::And, Model::Once, Model::Ecc];
 
@@ -62,14 +69,14 @@ fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
     let plan = if full() {
         Plan {
             grain: CutGrain::Word,
-            seeds: &[1, 2, 3, 4],
+            seeds: SEEDS,
             second: 101,
         }
     } else {
         Plan {
             grain: CutGrain::Call,
-            seeds: &[1, 2, 3],
-            second: 41,
+            seeds: SEEDS,
+            second: 61,
         }
     };
     let lines = SCENARIOS.iter().filter(|line| line.suits(machine));
@@ -80,7 +87,7 @@ fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
 fn every_word<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
     let plan = Plan {
         grain: CutGrain::Word,
-        seeds: &[1, 2],
+        seeds: &[0, 2],
         second: 0,
     };
     lines_of_row::<M, W, S>(board, machine, &SCENARIOS[..1], plan);

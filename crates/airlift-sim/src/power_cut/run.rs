@@ -33,6 +33,9 @@ pub struct Step {
     pub corrupt: bool,
     /// After the first cut the server offers the next step's image instead.
     pub replaced: bool,
+    /// When the image is to be tried at the next boot, the server offers the next step's image, and the device takes it
+    /// before it reboots.
+    pub superseded: bool,
 }
 
 impl Step {
@@ -50,6 +53,7 @@ impl Step {
             length,
             corrupt: false,
             replaced: false,
+            superseded: false,
         }
     }
 
@@ -58,6 +62,15 @@ impl Step {
     pub const fn corrupted(self) -> Self {
         Self {
             corrupt: true,
+            ..self
+        }
+    }
+
+    /// It is replaced by the next step just before the reboot that would have tried it.
+    #[must_use]
+    pub const fn superseded(self) -> Self {
+        Self {
+            superseded: true,
             ..self
         }
     }
@@ -388,8 +401,11 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
             }
             download.finish().await
         });
-        // Power that goes costs at most the stretch that was not yet marked, and what was in the buffers.
-        let again = u64::from(self.cuts) * (stride::<W, S>(offer.length) + (CHUNK + BUFFER) as u64);
+        // Power that goes costs at most the stretch that was not yet marked, and what was in the buffers. Where the cut tore the
+        // mark itself without a trace, the mark stays missing, and the next cut costs one stretch more.
+        let cuts = u64::from(self.cuts);
+        let stretches = (2 * cuts).saturating_sub(1);
+        let again = stretches * stride::<W, S>(offer.length) + cuts * (CHUNK + BUFFER) as u64;
         if self.fetched > u64::from(offer.length) + again {
             return Err(Loss(format!(
                 "{} bytes were fetched of an image of {}, with {} power cuts",
@@ -411,12 +427,18 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
         let sha256 = self.images[self.step + 1].sha256;
         *self.judge.attempts.entry(sha256).or_default() += 1;
         block_on(updater.activate()).map_err(|error| self.stop(&error))?;
+        if self.present().is_some_and(|step| step.superseded) {
+            self.next_step();
+            return self.fetch(updater);
+        }
         Ok(Next::Reboot)
     }
 
     /// At the end the last good image runs.
     fn end(&self) -> Result<(), Loss> {
-        let good = |step: &Step| step.app == App::Confirms && !step.corrupt && !step.replaced;
+        let good = |step: &Step| {
+            step.app == App::Confirms && !(step.corrupt || step.replaced || step.superseded)
+        };
         let expected = self.scenario.steps.iter().rposition(good);
         let expected = &self.images[expected.map_or(0, |step| step + 1)];
         if self.running != expected.sha256 {

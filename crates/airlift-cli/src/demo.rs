@@ -22,16 +22,18 @@ const NEW: &str = "2.0.0";
 
 /// Show a whole update: a server, a fleet of virtual devices, a power cut, a corrupted image
 ///
-/// Starts the real server in this process on a free port (its database and files are in a temporary folder), publishes
-/// firmware 1.0.0 and 2.0.0 through its HTTP API, and lets virtual devices poll it over HTTP as an ESP32 does. The second
-/// device loses power in the middle of the download, the third receives a flipped bit. At the end each device is booted once
-/// more from its flash file, and the server is asked what it knows of it: the exit code is 0 only if both say that the device
-/// runs 2.0.0.
+/// Starts the real server in this process on a free port (its database and files are in a
+/// temporary folder), publishes firmware 1.0.0 and 2.0.0 through its HTTP API, and lets virtual
+/// devices poll it over HTTP as an ESP32 does. The second device loses power in the middle of the
+/// download, the third receives a flipped bit. At the end each device is booted once more from its
+/// flash file, and the server is asked what it knows of it: the exit code is 0 only if both say
+/// that the device runs 2.0.0.
 ///
-/// With --json, standard output is one document: `good`; `seconds`; `server` (address); `release` with `version`, `size`
-/// (bytes) and `sha256`; `devices`, each with `name`, `story` (ordinary, power-cut, corrupted-image), `version_before`,
-/// `version_after`, `bytes_fetched`, `sectors_erased`, `power_cuts`, `refusals`, `good`, `problem` (null if good) and
-/// `events` (each an object with `event`).
+/// With --json, standard output is one document: `good`; `seconds`; `server` (address); `release`
+/// with `version`, `size` (bytes) and `sha256`; `devices`, each with `name`, `story` (ordinary,
+/// power-cut, corrupted-image), `version_before`, `version_after`, `bytes_fetched`,
+/// `sectors_erased`, `power_cuts`, `refusals`, `good`, `problem` (null if good) and `events` (each
+/// an object with `event`).
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -140,10 +142,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn stage_text(look: Look, stage: &Stage, release: &crate::api::Published, devices: u16) -> String {
     let plural = if devices == 1 { "device" } else { "devices" };
     format!(
-        "  server    {}, its database and images in {}\n  \
-           signed in to organization {}, project {}, with a token made for this demo\n  \
-           published version {OLD}, {}, for the key {}\n  \
-           made      {devices} virtual {plural} with {} of flash, running {OLD}\n",
+        "  server    {}\n  \
+           data      {}\n  \
+           token     made for this demo: organization {}, project {}\n  \
+           firmware  version {OLD}, {}, published for the key {}\n  \
+           fleet     {devices} virtual {plural}, {} of flash each, running {OLD}\n",
         look.name(stage.url()),
         stage.folder().display(),
         look.name(stage::ORGANIZATION),
@@ -159,12 +162,12 @@ fn endings_text(look: Look, endings: &[Ending], size: u64, took: Duration) -> St
     const MAX_ROWS: usize = 20;
     let columns = [
         ("device", Side::Left),
-        ("before", Side::Left),
-        ("after", Side::Left),
-        ("bytes fetched", Side::Right),
-        ("flash sectors erased", Side::Right),
-        ("power cuts", Side::Right),
-        ("images refused", Side::Right),
+        ("version\nbefore", Side::Left),
+        ("version\nafter", Side::Left),
+        ("bytes\nfetched", Side::Right),
+        ("flash sectors\nerased", Side::Right),
+        ("power\ncuts", Side::Right),
+        ("images\nrefused", Side::Right),
         ("", Side::Left),
     ];
     let shown: Vec<_> = endings
@@ -212,13 +215,10 @@ fn endings_text(look: Look, endings: &[Ending], size: u64, took: Duration) -> St
         look.bad(&verdict)
     };
     if let Some(cut) = endings.iter().find(|ending| ending.role == Role::PowerCut) {
-        let twice = 2 * size;
         text += &format!(
-            "\nThe power cut cost {} bytes: {} were fetched for an image of {}, not {}.",
+            "\nThe power cut cost {} bytes more, not another {}.",
             output::grouped(cut.bytes_fetched.saturating_sub(size)),
-            output::grouped(cut.bytes_fetched),
             output::grouped(size),
-            output::grouped(twice),
         );
     }
     text + &look.dim(&format!("\nTook {:.1} s.", took.as_secs_f64()))

@@ -186,9 +186,14 @@ impl Cell {
     }
 }
 
-/// Rows under headings, with two blanks between columns and a line under the headings.
+/// Rows under headings, with two blanks between columns and a line under the headings. A heading may have several lines.
 pub(crate) fn table(look: Look, columns: &[(&str, Side)], rows: &[Vec<Cell>]) -> String {
-    let width = |text: &str| text.chars().count();
+    let width = |text: &str| {
+        text.lines()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -219,11 +224,14 @@ pub(crate) fn table(look: Look, columns: &[(&str, Side)], rows: &[Vec<Cell>]) ->
         line.push('\n');
         line
     };
-    let mut text = line(
-        &mut columns
-            .iter()
-            .map(|(heading, _)| (look.bold(heading), width(heading))),
-    );
+    let mut text = String::new();
+    let headings = columns.iter().map(|(heading, _)| heading.lines().count());
+    for index in 0..headings.max().unwrap_or(0) {
+        text += &line(&mut columns.iter().map(|(heading, _)| {
+            let part = heading.lines().nth(index).unwrap_or_default();
+            (look.bold(part), width(part))
+        }));
+    }
     let rule = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
     text += &look.dim(&"─".repeat(rule));
     text.push('\n');
@@ -311,7 +319,7 @@ mod tests {
     fn columns_line_up() {
         let text = table(
             PLAIN,
-            &[("device", Side::Left), ("bytes", Side::Right)],
+            &[("device", Side::Left), ("bytes\nhere", Side::Right)],
             &[
                 vec!["a".into(), "7".into()],
                 vec![Cell::painted("longer-name", Look::good), "1 000".into()],
@@ -320,6 +328,7 @@ mod tests {
         assert_eq!(
             text,
             "device       bytes\n\
+             \x20             here\n\
              ──────────────────\n\
              a                7\n\
              longer-name  1 000\n"

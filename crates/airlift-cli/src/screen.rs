@@ -108,7 +108,7 @@ impl Screen {
                 trial,
             } => {
                 let trial = if *trial {
-                    look.warn(" on trial: it has this one boot to prove itself")
+                    look.warn(" on trial: one boot to prove itself")
                 } else {
                     String::new()
                 };
@@ -123,13 +123,13 @@ impl Screen {
                 resume_at,
                 report,
             } => {
-                let mut text = format!("I run {version}; is there an update?");
-                if let Some(at) = resume_at {
-                    text += &format!(
-                        " I have the first {} of one and want the rest.",
-                        output::size(u64::from(*at))
-                    );
-                }
+                let mut text = match resume_at {
+                    None => format!("running {version}: is there an update?"),
+                    Some(at) => {
+                        let at = output::grouped(u64::from(*at));
+                        format!("running {version}: the rest, from byte {at}?")
+                    }
+                };
                 if let Some(report) = report {
                     text += &format!(" (reports: {report})");
                 }
@@ -189,7 +189,8 @@ impl Screen {
                 ("rollback", Look::warn, text)
             }
             Event::Refused { reason, message } => {
-                let text = format!("{message} ({reason}); what runs is untouched");
+                let gap = format!("\n{}{:STEP$}", self.indent, "");
+                let text = format!("{message} ({reason}){gap}what runs is untouched");
                 ("refuse", Look::bad, text)
             }
             Event::Interrupted { durable, message } => {

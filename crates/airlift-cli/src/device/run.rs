@@ -80,12 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let table = default_table(new::USUAL_SIZE as usize)?;
         let app = new::built_in(args.chip)?;
         new::create(&args.flash, new::USUAL_SIZE, &table, &app)?;
-        eprintln!(
-            "airlift: {} did not exist: made a virtual device with {} of flash and a built-in app, version {}",
-            args.flash.display(),
-            output::size(new::USUAL_SIZE),
-            new::BUILT_IN_VERSION,
-        );
+        say_made(args);
     }
     let mut device = VirtualDevice::open(&args.flash, identity, args.server.clone())?;
     device.set_faults(Faults {
@@ -110,6 +105,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return outcome(&settled);
     }
     run_for_ever(&mut device, args.interval, &mut observer)
+}
+
+fn say_made(args: &Args) {
+    let (flash, version) = (args.flash.display(), new::BUILT_IN_VERSION);
+    output::print(&if args.json {
+        let made =
+            serde_json::json!({ "event": "made", "flash": flash.to_string(), "version": version });
+        format!("{made}\n")
+    } else {
+        let size = output::size(new::USUAL_SIZE);
+        format!(
+            "{flash} did not exist: made a virtual device, {size} of flash, app version {version}\n"
+        )
+    });
 }
 
 fn outcome(settled: &Settled) -> anyhow::Result<()> {

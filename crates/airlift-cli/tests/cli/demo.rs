@@ -18,11 +18,13 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
         "3 of 3 devices run 2.0.0",
         "POWER CUT",
         "going on at byte",
-        "SHA-256 (digest); what runs is untouched",
+        "SHA-256 (digest)\n            what runs is untouched",
         "confirm   version 2.0.0 works and stays",
     ] {
         assert!(text.contains(words), "{words:?} is not in:\n{text}");
     }
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{widest:?} columns:\n{text}");
     assert!(!text.contains('\x1b'), "no terminal, no colours");
     assert!(
         !text.contains('\r'),

@@ -226,7 +226,7 @@ impl Parts {
         let message = match self.cut_at_byte.take() {
             Some(byte) => format!("when byte {byte} of the image had arrived"),
             None => match self.flash.lock().last_cut() {
-                Some(cut) => format!("during a {}: {}", cut.operation, cut.effect),
+                Some(cut) => format!("{}: {}", cut.operation, cut.effect),
                 None => "between two operations of the flash".to_owned(),
             },
         };

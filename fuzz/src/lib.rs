@@ -8,12 +8,16 @@
 
 mod app_image;
 mod http_head;
+mod journal;
 mod otadata;
+mod partition_csv;
 mod partition_table;
 
 pub use app_image::app_image;
 pub use http_head::http_head;
+pub use journal::journal;
 pub use otadata::otadata;
+pub use partition_csv::partition_csv;
 pub use partition_table::partition_table;
 
 /// Cuts `bytes` into pieces whose lengths follow `seed`: mostly short ones, because the ends of pieces find mistakes.

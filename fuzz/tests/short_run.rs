@@ -23,6 +23,24 @@ fn partition_tables() {
 }
 
 #[test]
+fn partition_csvs() {
+    let folders = ["esp/ptable", "esp/ptable_err", "esp/ptable_odd"];
+    let seeds = folders.map(|folder| seeds(folder, "csv")).concat();
+    run(airlift_fuzz::partition_csv, &with_last_byte(seeds));
+}
+
+#[test]
+fn journals() {
+    // Journals as they come to be: appended to an erased region, any number of records.
+    let erased = vec![0xFF; 1536];
+    let seeds: Vec<Vec<u8>> = (0..64)
+        .map(|count| [&erased[..], &vec![count * 3; count as usize]].concat())
+        .collect();
+    // Each boot reads the whole region, with a CRC without a table: slower than the others.
+    run_rounds(airlift_fuzz::journal, &seeds, 3_000);
+}
+
+#[test]
 fn boot_selections() {
     // The records are the first 32 bytes of two sectors; behind them stands what else decides.
     let seeds: Vec<Vec<u8>> = seeds("esp/otadata", "bin")
@@ -105,14 +123,19 @@ fn seeds(folder: &str, extension: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Each seed as it is, then damaged copies of all of them in turn until the budget is used up.
+/// Each seed as it is, then damaged copies of all of them in turn.
 fn run(property: fn(&[u8]), seeds: &[Vec<u8>]) {
+    run_rounds(property, seeds, 100_000);
+}
+
+/// The same, with this many damaged copies, or fewer if the budget is used up before.
+fn run_rounds(property: fn(&[u8]), seeds: &[Vec<u8>], rounds: usize) {
     for seed in seeds {
         property(seed);
     }
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut spent = 0;
-    for round in 0..100_000 {
+    for round in 0..rounds {
         let mut input = seeds[round % seeds.len()].clone();
         for _ in 0..=random.below(3) {
             damage(&mut input, seeds, &mut random);

@@ -16,9 +16,14 @@ const TARGETS: &[(&str, &[&str])] = &[
         "partition_table",
         &["esp/ptable", "esp/ptable_binerr", "esp/ptable_odd"],
     ),
+    (
+        "partition_csv",
+        &["esp/ptable", "esp/ptable_err", "esp/ptable_odd"],
+    ),
     ("otadata", &["esp/otadata"]),
     ("app_image", &["esp/app", "esp/signed"]),
     ("http_head", &["esp-http"]),
+    ("journal", &[]),
 ];
 
 #[derive(Debug, Clone, clap::Args)]

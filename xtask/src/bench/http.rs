@@ -120,15 +120,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
             Style::Quiet.paint(format!("round {round} of {}", arguments.rounds))
         );
         for (load, samples) in loads.iter().zip(&mut samples) {
-            let before = load.server.cpu_time()?;
+            let (before, before_client) = (load.server.cpu_time()?, CpuTime::of_ended_children()?);
             let sample = wrk::run(
                 workspace,
                 load,
                 Duration::from_secs(arguments.seconds.into()),
             )?;
             samples.push(Measured {
-                cpu: load.server.cpu_time()? - before,
                 sample,
+                server: load.server.cpu_time()? - before,
+                client: CpuTime::of_ended_children()? - before_client,
             });
         }
     }
@@ -196,7 +197,15 @@ trait Server {
 /// One application of a load.
 struct Measured {
     sample: Sample,
-    cpu: CpuTime,
+    server: CpuTime,
+    client: CpuTime,
+}
+
+impl Measured {
+    /// Microseconds a request.
+    fn each(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e6 / self.sample.requests as f64
+    }
 }
 
 /// Asks each server once, checks the answer, and writes wrk's scripts.
@@ -279,10 +288,13 @@ fn report(loads: &[Load<'_>], samples: &[Vec<Measured>]) {
         "spread",
         "p50 ms",
         "p99 ms",
-        "user µs",
-        "kernel µs",
+        "user",
+        "kernel",
+        "client",
+        "waiting",
         "airlift is",
     ];
+    let processors = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
     let mut table = Table::new(titles);
     let mut subject = "";
     let mut ours = 0.0;
@@ -297,7 +309,9 @@ fn report(loads: &[Load<'_>], samples: &[Vec<Measured>]) {
         if is_airlift {
             ours = rate;
         }
-        let of = |value: fn(&Measured) -> f64| median(&sorted(measured.iter().map(value)));
+        let of = |value: &dyn Fn(&Measured) -> f64| median(&sorted(measured.iter().map(value)));
+        let passes = |run: &Measured| processors * 1e6 / run.sample.per_second();
+        let used = |run: &Measured| run.each(run.server.total() + run.client.total());
         table.row(vec![
             format!("  {}", load.name),
             format!("{rate:.0}"),
@@ -306,16 +320,12 @@ fn report(loads: &[Load<'_>], samples: &[Vec<Measured>]) {
                 rates.first().unwrap_or(&0.0),
                 rates.last().unwrap_or(&0.0)
             ),
-            format!("{:.2}", of(|run| run.sample.p50_ms)),
-            format!("{:.2}", of(|run| run.sample.p99_ms)),
-            format!(
-                "{:.1}",
-                of(|run| run.cpu.user.as_secs_f64() * 1e6 / run.sample.requests as f64)
-            ),
-            format!(
-                "{:.1}",
-                of(|run| run.cpu.kernel.as_secs_f64() * 1e6 / run.sample.requests as f64)
-            ),
+            format!("{:.2}", of(&|run| run.sample.p50_ms)),
+            format!("{:.2}", of(&|run| run.sample.p99_ms)),
+            format!("{:.1}", of(&|run| run.each(run.server.user))),
+            format!("{:.1}", of(&|run| run.each(run.server.kernel))),
+            format!("{:.1}", of(&|run| run.each(run.client.total()))),
+            format!("{:.1}", of(&|run| (passes(run) - used(run)).max(0.0))),
             if is_airlift {
                 String::new()
             } else {
@@ -323,15 +333,14 @@ fn report(loads: &[Load<'_>], samples: &[Vec<Measured>]) {
             },
         ]);
     }
+    let rounds = samples.first().map_or(0, Vec::len);
     println!("\n{table}");
     println!(
-        "Medians of {} runs. user, kernel: processor time of the server a request.",
-        samples[0].len()
+        "Medians of {rounds} runs. Where the time goes, in microseconds of a processor a request: user and kernel are the"
     );
     println!(
-        "The client has one of the processors for itself as long as it needs it: what the server does not use, the"
+        "server's, client is wrk's; waiting is what the {processors} processors had left or gave to other programs."
     );
-    println!("client and the kernel's loopback path do.");
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {

@@ -115,16 +115,30 @@ pub(super) struct CpuTime {
 }
 
 impl CpuTime {
-    fn of(process: u32) -> Result<Self> {
-        let stat = fs::read_to_string(stat_file(process))?;
-        let ticks_a_second: u32 = output(Command::new("getconf").arg("CLK_TCK"))?.parse()?;
-        Self::parse(&stat, ticks_a_second).context("/proc/PID/stat has another form")
+    /// Of the processes that this program has started and that have ended.
+    ///
+    /// # Errors
+    /// Fails if `/proc` is not there.
+    pub(super) fn of_ended_children() -> Result<Self> {
+        let stat = fs::read_to_string("/proc/self/stat")?;
+        Self::parse(&stat, CHILDREN, ticks_a_second()?).context("/proc/PID/stat has another form")
     }
 
-    /// The 14th and 15th field, in ticks; the name of the program, in brackets, may contain blanks.
-    fn parse(stat: &str, ticks_a_second: u32) -> Option<Self> {
+    /// User and kernel together.
+    pub(super) fn total(self) -> Duration {
+        self.user + self.kernel
+    }
+
+    fn of(process: u32) -> Result<Self> {
+        let stat = fs::read_to_string(stat_file(process))?;
+        Self::parse(&stat, ITSELF, ticks_a_second()?).context("/proc/PID/stat has another form")
+    }
+
+    /// Two fields in a row, in ticks; `first` is counted from the one behind the name of the program, which stands in
+    /// brackets and may contain blanks.
+    fn parse(stat: &str, first: usize, ticks_a_second: u32) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(')')?;
-        let mut fields = fields.split_whitespace().skip(11);
+        let mut fields = fields.split_whitespace().skip(first);
         let mut time = || {
             Some(Duration::from_secs_f64(
                 fields.next()?.parse::<f64>().ok()? / f64::from(ticks_a_second),
@@ -159,6 +173,15 @@ impl Sub for CpuTime {
     }
 }
 
+/// Where `utime` and `stime` stand in `/proc/PID/stat`.
+const ITSELF: usize = 11;
+/// Where `cutime` and `cstime` stand.
+const CHILDREN: usize = 13;
+
+fn ticks_a_second() -> Result<u32> {
+    Ok(output(Command::new("getconf").arg("CLK_TCK"))?.parse()?)
+}
+
 /// The process that started this one; `None` if there is no such process any more.
 fn parent(process: u32) -> Option<u32> {
     let stat = fs::read_to_string(stat_file(process)).ok()?;
@@ -186,15 +209,13 @@ mod tests {
 
     #[test]
     fn processor_time_is_read_behind_the_name_of_the_program() {
-        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 0 0 0 250 75 0 0 20 0 3 0 1 1 1";
-        let time = CpuTime::parse(stat, 100).expect("the usual form");
-        assert_eq!(
-            time,
-            CpuTime {
-                user: Duration::from_millis(2500),
-                kernel: Duration::from_millis(750)
-            }
-        );
-        assert_eq!(CpuTime::parse("42 (a", 100), None);
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 0 0 0 250 75 10 20 20 0 3 0 1 1 1";
+        let time = |user, kernel| CpuTime {
+            user: Duration::from_millis(user),
+            kernel: Duration::from_millis(kernel),
+        };
+        assert_eq!(CpuTime::parse(stat, ITSELF, 100), Some(time(2500, 750)));
+        assert_eq!(CpuTime::parse(stat, CHILDREN, 100), Some(time(100, 200)));
+        assert_eq!(CpuTime::parse("42 (a", ITSELF, 100), None);
     }
 }

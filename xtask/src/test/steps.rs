@@ -68,6 +68,13 @@ pub(super) const STEPS: &[Step] = &[
         run: |workspace| size::run(workspace, &size::Arguments::default()),
     },
     Step {
+        name: "demo",
+        what: "airlift demo ends with every device where it should be",
+        only_in_full: false,
+        requirements: Vec::new,
+        run: demo,
+    },
+    Step {
         name: "power-cuts",
         what: "no promise is broken by a cut at any flash word, in the full form of the table",
         only_in_full: true,
@@ -152,6 +159,13 @@ fn fuzz_short(workspace: &Workspace) -> Result<()> {
         "--no-default-features",
         "--tests",
     ]))
+}
+
+/// In the dev profile, which the tests have compiled already.
+fn demo(workspace: &Workspace) -> Result<()> {
+    run(workspace
+        .cargo()
+        .args(["run", "--locked", "--package", "airlift-cli", "--", "demo"]))
 }
 
 /// The short form is one of the tests; this one takes minutes, and so is built to be fast.

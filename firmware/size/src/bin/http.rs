@@ -35,7 +35,11 @@ fn check() -> Option<()> {
     let sha256 = [port::get() as u8; 32];
     let offset = port::get();
     let request = Request {
-        method: if port::get() == 0 { Method::Get } else { Method::Head },
+        method: if port::get() == 0 {
+            Method::Get
+        } else {
+            Method::Head
+        },
         target: Target {
             prefix: "/ota_update",
             organization: text,

@@ -1,5 +1,4 @@
-//! As `update`, for an asynchronous driver: the update engine with everything that makes an update survive a power cut: journal and resume, digest on the way and
-//! read back, two-copy boot record, trial, confirmation, rollback.
+//! As `update`, for an asynchronous driver: what every `.await` of the engine costs.
 #![no_std]
 #![no_main]
 #![allow(missing_docs)]
@@ -7,7 +6,10 @@
 use core::sync::atomic::AtomicU8;
 
 use airlift_device::{Layout, install::BootRecord, verify::AnyImage};
-use airlift_size::{asynchronous::{block_on, session}, port};
+use airlift_size::{
+    asynchronous::{block_on, session},
+    port,
+};
 
 #[used]
 #[unsafe(link_section = ".bss.session")]

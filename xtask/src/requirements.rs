@@ -134,6 +134,8 @@ fn apt_get() -> Command {
     command
         .arg("--quiet")
         .env("DEBIAN_FRONTEND", "noninteractive")
+        // A package's own service, nginx's for example, is not started: single-user mode.
+        .env("RUNLEVEL", "1")
         .stdin(Stdio::null());
     command
 }

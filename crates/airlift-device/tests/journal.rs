@@ -1,10 +1,12 @@
 //! The journal: after any power cut it holds the state before or the state after, and never anything else.
 
+use airlift_device::Error;
 use airlift_device::flash::Region;
 use airlift_device::journal::{Journal, Phase, Record};
 use airlift_sim::flash::{
     Cut, CutGrain, Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on,
 };
+use embedded_storage_async::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use proptest::prelude::*;
 
 const REGION: Region = Region::new(4096, 8192);
@@ -201,6 +203,65 @@ fn a_worn_out_flash_is_reported_and_the_state_stays() {
     assert_eq!(current(&mut flash), Some(state(1)));
     let read: Result<(), FlashError> = flash.flash().lock().read(0, &mut [0]);
     assert!(read.is_ok());
+}
+
+/// A worn part: every write until the given one loses a bit, and says that all is well.
+struct Worn {
+    flash: SimFlash<4, 4096>,
+    bad_writes: u32,
+}
+
+impl ErrorType for Worn {
+    type Error = FlashError;
+}
+
+impl ReadNorFlash for Worn {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        ReadNorFlash::read(&mut self.flash, offset, bytes).await
+    }
+
+    fn capacity(&self) -> usize {
+        ReadNorFlash::capacity(&self.flash)
+    }
+}
+
+impl NorFlash for Worn {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = 4096;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        NorFlash::erase(&mut self.flash, from, to).await
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        let mut bytes = bytes.to_vec();
+        if self.bad_writes > 0 {
+            self.bad_writes -= 1;
+            bytes[30] ^= 4;
+        }
+        NorFlash::write(&mut self.flash, offset, &bytes).await
+    }
+}
+
+#[test]
+fn a_record_that_did_not_take_is_written_again_elsewhere() {
+    block_on(async {
+        let mut worn = Worn {
+            flash: flash(Model::Once),
+            bad_writes: 3,
+        };
+        let mut journal = Journal::mount(&mut worn, REGION).await;
+        journal.append(&mut worn, state(1)).await.unwrap();
+        assert_eq!(current(&mut worn.flash), Some(state(1)));
+        // A part that keeps nothing at all is reported, and the state stays what it was.
+        worn.bad_writes = 1000;
+        let lost = journal.append(&mut worn, state(2)).await;
+        assert_eq!(lost, Err(Error::Journal));
+        assert_eq!(journal.current(), Some(&state(1)));
+        assert_eq!(current(&mut worn.flash), Some(state(1)));
+    });
 }
 
 proptest! {

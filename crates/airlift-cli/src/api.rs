@@ -12,8 +12,10 @@ use tokio_util::io::ReaderStream;
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(8);
-/// How long an answer may make no progress; a publication may wait for a slow disk.
+/// How long an answer may take, beyond the time for what is sent.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The slowest upload that is waited for, in bytes a second.
+const SLOWEST: u64 = 2048;
 /// Longest text of an answer that is not the API's own which is shown.
 const MAX_FOREIGN_TEXT: usize = 200;
 
@@ -105,7 +107,6 @@ impl Api {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .read_timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("cannot prepare connections")?;
@@ -129,6 +130,7 @@ impl Api {
         self.client
             .request(method, self.url(segments))
             .bearer_auth(&self.token)
+            .timeout(PATIENCE)
     }
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
@@ -270,6 +272,7 @@ impl Api {
             .client
             .post(url)
             .bearer_auth(&self.token)
+            .timeout(PATIENCE + Duration::from_secs(size / SLOWEST))
             .header(reqwest::header::CONTENT_TYPE, "application/octet-stream")
             .header(reqwest::header::CONTENT_LENGTH, size)
             .body(reqwest::Body::wrap_stream(counted));

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use owo_colors::{OwoColorize, Style};
 
@@ -245,17 +246,22 @@ pub(crate) fn table(look: Look, columns: &[(&str, Side)], rows: &[Vec<Cell>]) ->
     text
 }
 
-/// Prints to standard output. A reader that has gone (`| head`) ends the program quietly: nobody is left to tell.
+/// Nobody reads standard output any more (`| head`).
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Prints to standard output; in vain when its reader has gone, which is no reason to stop half way.
 pub(crate) fn print(text: &str) {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
-    if stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .is_err()
-    {
-        std::process::exit(1);
+    let printed = stdout.write_all(text.as_bytes());
+    if printed.and_then(|()| stdout.flush()).is_err() {
+        READER_IS_GONE.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether what is printed is read by nobody: a reason to end for a command that only shows.
+pub(crate) fn reader_is_gone() -> bool {
+    READER_IS_GONE.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

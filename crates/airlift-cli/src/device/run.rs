@@ -149,12 +149,12 @@ fn run_for_ever(
     interval: Duration,
     observer: &mut dyn FnMut(&Event),
 ) -> anyhow::Result<()> {
-    loop {
+    while !output::reader_is_gone() {
         let Some(mut running) = device.power_on(observer)? else {
             continue;
         };
         running.tell(observer);
-        loop {
+        while !output::reader_is_gone() {
             match running.poll(observer) {
                 Ok(Polled::Restart | Polled::PowerLost) => break,
                 Ok(Polled::Later { retry_after }) => {
@@ -170,6 +170,7 @@ fn run_for_ever(
             }
         }
     }
+    Ok(())
 }
 
 fn report_passing(error: &DeviceError, interval: Duration) {

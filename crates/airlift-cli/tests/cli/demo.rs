@@ -34,6 +34,21 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_reader_that_leaves_early_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = airlift(["demo"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("Airlift demo"));
+    drop(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn the_json_document_has_what_the_help_promises() {
     let text = airlift(["demo", "--json", "--devices", "4"]).run().good();
     let demo: Value = serde_json::from_str(&text).unwrap();

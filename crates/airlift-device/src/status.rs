@@ -33,14 +33,14 @@ pub enum Outcome {
     /// The image runs and was confirmed.
     Confirmed,
     /// The image was given up, and the one before runs. `started`: it had run on trial; otherwise the boot loader never
-    /// got it to the point where this engine starts. `reason` is what the application gave to [`Updater::reject`], or 0.
+    /// got it to the point where this engine starts. `reason` is what the application gave to [`Updater::reject`](crate::Updater::reject), or 0.
     RolledBack {
         /// It had run on trial.
         started: bool,
         /// The application's reason.
         reason: u8,
     },
-    /// The image never became bootable; the code is that of [`Refusal::code`].
+    /// The image never became bootable; the code is that of [`Refusal::code`](crate::Refusal::code).
     Refused(u8),
 }
 
@@ -50,7 +50,7 @@ pub enum Outcome {
 pub enum Status {
     /// No update is going on.
     Idle {
-        /// How the last one ended, with the digest of its image and whether that was [reported](Updater::reported).
+        /// How the last one ended, with the digest of its image and whether that was [reported](crate::Updater::reported).
         last: Option<(Outcome, [u8; 32], bool)>,
     },
     /// A download was begun; what is durable of it need not be fetched again.
@@ -60,7 +60,7 @@ pub enum Status {
         /// Bytes that are durable.
         durable: u32,
     },
-    /// A whole, verified image waits for [`Updater::activate`].
+    /// A whole, verified image waits for [`Updater::activate`](crate::Updater::activate).
     Staged {
         /// What was fetched.
         offer: Offer,
@@ -70,7 +70,7 @@ pub enum Status {
         /// What will be tried.
         offer: Offer,
     },
-    /// The running app is on trial: [`Updater::confirm`] or [`Updater::reject`] it.
+    /// The running app is on trial: [`Updater::confirm`](crate::Updater::confirm) or [`Updater::reject`](crate::Updater::reject) it.
     OnTrial {
         /// What is being tried.
         offer: Offer,

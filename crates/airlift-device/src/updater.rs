@@ -163,7 +163,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     }
 
     /// The running app, on trial, is bad: the next boot goes back. Reboot afterwards. `reason` is the application's own
-    /// number for why; it comes back in [`Outcome::RolledBack`].
+    /// number for why; it comes back in [`Outcome::RolledBack`](crate::Outcome::RolledBack).
     ///
     /// # Errors
     ///

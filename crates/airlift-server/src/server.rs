@@ -2,9 +2,11 @@
 
 mod body;
 mod connection;
+mod lifetime;
 mod request_body;
 mod socket;
 mod start;
 
 pub(crate) use body::Body;
+pub(crate) use lifetime::{Phase, ending};
 pub use start::{Parts, RunningServer, Server, StartError};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 use super::registry::Registry;
+use crate::server::{Phase, ending};
 use crate::store::database::Database;
 
 /// Devices in one transaction: long enough to be cheap, short enough to let a publication in between.
@@ -29,12 +30,12 @@ impl Writer {
     }
 
     /// Writes every `pause` until told to stop. The caller flushes one last time.
-    pub(crate) async fn run(&self, pause: Duration, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(&self, pause: Duration, mut phase: watch::Receiver<Phase>) {
         let mut failing = false;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = ending(&mut phase) => return,
             }
             match self.flush().await {
                 Ok(()) if failing => {

@@ -12,9 +12,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Body;
+use super::lifetime::{self, Activity, Phase, ending};
 use super::request_body::RequestBody;
 use super::socket::Socket;
 use crate::doors::esp_http::{self, EspHttp};
@@ -28,7 +29,7 @@ pub(super) struct Front {
     pub(super) api: TowerToHyperService<axum::Router>,
     pub(super) header_timeout: Duration,
     pub(super) stall_timeout: Duration,
-    pub(super) connections: Semaphore,
+    pub(super) connections: Arc<Semaphore>,
 }
 
 impl Front {
@@ -51,36 +52,45 @@ impl Front {
 }
 
 /// Accepts connections until told to stop, then waits a moment for those that are busy.
-pub(super) async fn run(listener: TcpListener, front: Arc<Front>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run(
+    listener: TcpListener,
+    front: Arc<Front>,
+    mut phase: watch::Receiver<Phase>,
+    cut: watch::Sender<Phase>,
+) {
     let (busy, mut all_done) = tokio::sync::mpsc::channel::<Infallible>(1);
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &front) => accepted,
-            () = stopped(&mut stop) => break,
+            () = ending(&mut phase) => break,
         };
-        let Some((stream, peer)) = accepted else {
+        let Some((stream, peer, permit)) = accepted else {
             break;
         };
-        let (front, stop, busy) = (Arc::clone(&front), stop.clone(), busy.clone());
+        let (front, phase, busy) = (Arc::clone(&front), phase.clone(), busy.clone());
         tokio::spawn(async move {
-            serve(stream, peer, &front, stop).await;
-            front.connections.add_permits(1);
-            drop(busy);
+            serve(stream, peer, &front, phase).await;
+            drop((busy, permit));
         });
     }
     drop((listener, busy));
     // The channel closes when the last connection has dropped its end.
     if tokio::time::timeout(GRACE, all_done.recv()).await.is_err() {
         tracing::warn!("connections were still busy after {GRACE:?} and are cut");
+        let _ = cut.send(Phase::Cut);
+        all_done.recv().await;
     }
 }
 
 /// The next connection, when there may be one more. `None`: never again.
-async fn accept(listener: &TcpListener, front: &Front) -> Option<(TcpStream, SocketAddr)> {
-    front.connections.acquire().await.ok()?.forget();
+async fn accept(
+    listener: &TcpListener,
+    front: &Front,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(&front.connections).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok(accepted) => return Some(accepted),
+            Ok((stream, peer)) => return Some((stream, peer, permit)),
             // Out of descriptors, or the peer was gone again: both pass, and neither may spin.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -90,37 +100,29 @@ async fn accept(listener: &TcpListener, front: &Front) -> Option<(TcpStream, Soc
     }
 }
 
-/// Returns when the server is told to stop, or has forgotten to say so.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     front: &Front,
-    mut stop: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) {
     // An answer is written at once; waiting for more to send would only delay it.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| front.answer(request, peer.ip()));
+    let activity = Activity::default();
+    let service = service_fn(|request| async {
+        let _answering = activity.answering();
+        front.answer(request, peer.ip()).await
+    });
+    let socket = Socket::new(stream, front.stall_timeout, &activity);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(front.header_timeout)
+        // Ours is cheaper: see `lifetime`.
+        .header_read_timeout(None)
         .max_headers(64)
         .max_buf_size(64 << 10)
-        .serve_connection(
-            TokioIo::new(Socket::new(stream, front.stall_timeout)),
-            service,
-        );
-    let mut connection = std::pin::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
+        .serve_connection(TokioIo::new(socket), service);
+    let connection = std::pin::pin!(connection);
+    let outcome = lifetime::attend(connection, &activity, front.header_timeout, &mut phase).await;
     if let Err(error) = outcome {
         tracing::debug!(%error, %peer, "connection ended early");
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,18 +10,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::lifetime::Activity;
+
 /// A TCP connection on which a write may wait only so long.
-pub(super) struct Socket {
+pub(super) struct Socket<'a> {
     stream: TcpStream,
+    activity: &'a Activity,
     patience: Duration,
     /// Running while a write waits. Most answers fit the kernel's buffer, and then there never is one.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+impl<'a> Socket<'a> {
+    pub(super) fn new(stream: TcpStream, patience: Duration, activity: &'a Activity) -> Self {
         Self {
             stream,
+            activity,
             patience,
             waiting: None,
         }
@@ -33,9 +38,13 @@ impl Socket {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.waiting = None;
+            self.activity.step();
+            if self.waiting.take().is_some() {
+                self.activity.write_waits.store(false, Relaxed);
+            }
             return written;
         }
+        self.activity.write_waits.store(true, Relaxed);
         let patience = self.patience;
         let waiting = self
             .waiting
@@ -48,7 +57,7 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for Socket<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -58,7 +67,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for Socket<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::connection::{self, Front};
+use super::lifetime::Phase;
 use crate::admin::{self, Api, Tokens};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
@@ -101,13 +102,13 @@ pub enum StartError {
 pub struct RunningServer {
     local_addr: SocketAddr,
     admin_token: Option<String>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     accepting: JoinHandle<()>,
     writing: JoinHandle<()>,
     writer: Arc<Writer>,
     database: Database,
     /// Held until the end.
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl Server {
@@ -124,7 +125,7 @@ impl Server {
     /// # Errors
     /// As for [`start`](Self::start).
     pub async fn start_with(config: Config, parts: Parts) -> Result<RunningServer, StartError> {
-        let lock = claim(&config)?;
+        let lock = Arc::new(claim(&config)?);
         let path = config.data.join("airlift.db");
         let failed = |source| StartError::Database {
             path: path.clone(),
@@ -191,19 +192,25 @@ impl Server {
             api: TowerToHyperService::new(api),
             header_timeout: config.header_timeout,
             stall_timeout: config.stall_timeout,
-            connections: Semaphore::new(config.max_connections),
+            connections: Arc::new(Semaphore::new(config.max_connections)),
         });
-        let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(connection::run(listener, front, stopped.clone()));
+        let (phase, watched) = watch::channel(Phase::Run);
+        let accepting = tokio::spawn({
+            let (watched, phase, lock) = (watched.clone(), phase.clone(), Arc::clone(&lock));
+            async move {
+                connection::run(listener, front, watched, phase).await;
+                drop(lock);
+            }
+        });
         let writing = tokio::spawn({
             let writer = Arc::clone(&writer);
-            async move { writer.run(config.registry_flush, stopped).await }
+            async move { writer.run(config.registry_flush, watched).await }
         });
         tracing::info!(address = %local_addr, data = %config.data.display(), "serving");
         Ok(RunningServer {
             local_addr,
             admin_token,
-            stop,
+            phase,
             accepting,
             writing,
             writer,
@@ -226,14 +233,20 @@ impl RunningServer {
 
     /// Stops: takes no new connection, lets answers under way finish (10 s at most), writes the last check-ins, closes
     /// the database.
-    pub async fn shutdown(self) {
-        let _ = self.stop.send(true);
-        let _ = self.accepting.await;
-        let _ = self.writing.await;
+    pub async fn shutdown(mut self) {
+        let _ = self.phase.send(Phase::Finish);
+        let _ = (&mut self.accepting).await;
+        let _ = (&mut self.writing).await;
         if let Err(error) = self.writer.flush().await {
             tracing::error!(%error, "the last check-ins could not be written");
         }
         self.database.close().await;
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        let _ = self.phase.send(Phase::Cut);
     }
 }
 

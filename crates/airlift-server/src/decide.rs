@@ -11,7 +11,7 @@ mod resolve;
 mod rule;
 
 pub(crate) use resolve::resolve;
-pub(crate) use rule::{Ask, Decision, Facts, History, decide, name_of};
+pub(crate) use rule::{Ask, Decision, Facts, History, Offers, decide, name_of};
 
 #[cfg(test)]
 mod tests;

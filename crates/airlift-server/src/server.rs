@@ -2,6 +2,7 @@
 
 mod body;
 mod connection;
+mod direct;
 mod lifetime;
 mod request_body;
 mod socket;

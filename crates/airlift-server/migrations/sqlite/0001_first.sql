@@ -80,6 +80,7 @@ CREATE TABLE devices (
     decision_release   BIGINT,
     offered_sha256     TEXT,
     offered_count      BIGINT  NOT NULL,
+    offered_blindly    BIGINT  NOT NULL,
     offered_at         BIGINT,
     result_state       TEXT,
     result_sha256      TEXT,

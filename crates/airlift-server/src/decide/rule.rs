@@ -6,9 +6,9 @@ use crate::catalog::release::{Family, Release};
 use crate::digest::{Md5, Sha256};
 use crate::fleet::report::ResultState;
 
-/// How often a device that cannot be asked what it runs is sent the same release. Early ESP32 cores (1.0.x) send no MD5,
-/// and would otherwise be sent the image at every poll for ever. More than once, because a download may break off.
-pub(crate) const MAX_BLIND_OFFERS: u32 = 3;
+/// How often the same image is sent to a device that refuses it, or that does not say what it runs: early ESP32 cores
+/// (1.0.x) send no MD5, and would otherwise be sent it at every poll for ever. More than once, because a download may break off.
+const MAX_OFFERS: u32 = 3;
 
 /// What the device wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,10 +42,20 @@ pub(crate) struct Facts<'a> {
 /// What happened between this device and us before.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct History {
-    /// The release that was last sent to it, and how often.
-    pub(crate) offered: Option<(Sha256, u32)>,
+    /// What was last sent to it.
+    pub(crate) offers: Option<Offers>,
     /// What it last reported, and of which image.
     pub(crate) result: Option<(ResultState, Option<Sha256>)>,
+}
+
+/// How often a device was sent an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offers {
+    /// The image.
+    pub(crate) sha256: Sha256,
+    pub(crate) count: u32,
+    /// How often of these the device was one that sends no digest.
+    pub(crate) blindly: u32,
 }
 
 /// The outcome.
@@ -158,24 +168,23 @@ pub(crate) fn decide<'a>(
         return Decision::Tell(release);
     }
 
-    let says_digest = facts.running_md5.is_some() || facts.running_sha256.is_some();
     if release.is_running(facts.running_md5, facts.running_sha256) {
         return No(NoUpdate::UpToDate);
     }
-    if !says_digest && facts.running_version == Some(release.version.as_str()) {
+    if !facts.say_digest() && facts.running_version == Some(release.version.as_str()) {
         return No(NoUpdate::SameVersion);
     }
 
     let offers = history
-        .offered
-        .filter(|(digest, _)| *digest == release.sha256)
-        .map_or(0, |(_, count)| count);
+        .offers
+        .filter(|offers| offers.sha256 == release.sha256);
+    let (count, blindly) = offers.map_or((0, 0), |offers| (offers.count, offers.blindly));
     match history.result {
         Some((ResultState::RolledBack, Some(digest))) if digest == release.sha256 => {
             return No(NoUpdate::RolledBack);
         }
         Some((ResultState::Refused, Some(digest)))
-            if digest == release.sha256 && offers >= MAX_BLIND_OFFERS && !facts.resuming =>
+            if digest == release.sha256 && count >= MAX_OFFERS && !facts.resuming =>
         {
             return No(NoUpdate::Refused);
         }
@@ -184,11 +193,22 @@ pub(crate) fn decide<'a>(
     if facts.free_space.is_some_and(|free| release.size > free) {
         return No(NoUpdate::NoSpace);
     }
-    // A client of no known family is no device that polls by itself but a tool, or decides on its own by version.
-    if facts.family.is_some() && !says_digest && !facts.resuming && offers >= MAX_BLIND_OFFERS {
+    if facts.is_blind() && blindly >= MAX_OFFERS && !facts.resuming {
         return No(NoUpdate::AlreadyOffered);
     }
     Decision::Offer(release)
+}
+
+impl Facts<'_> {
+    fn say_digest(&self) -> bool {
+        self.running_md5.is_some() || self.running_sha256.is_some()
+    }
+
+    /// An update client that polls by itself and does not say what it runs. A client of no known family is a tool, or
+    /// decides on its own by version.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.family.is_some() && !self.say_digest()
+    }
 }
 
 fn is_for_another_chip(facts: &Facts<'_>, release: &Release) -> bool {

@@ -208,9 +208,17 @@ fn histories() -> impl Strategy<Value = History> {
         Just(ResultState::Failed),
         Just(ResultState::Interrupted)
     ];
-    let offered = proptest::option::of(((1_u8..4).prop_map(digest), 0_u32..6));
+    let offers =
+        ((1_u8..4).prop_map(digest), 0_u32..6, 0_u32..6).prop_map(|(sha256, count, blindly)| {
+            Offers {
+                sha256,
+                count,
+                blindly,
+            }
+        });
+    let offers = proptest::option::of(offers);
     let result = proptest::option::of((state, proptest::option::of((1_u8..4).prop_map(digest))));
-    (offered, result).prop_map(|(offered, result)| History { offered, result })
+    (offers, result).prop_map(|(offers, result)| History { offers, result })
 }
 
 proptest! {
@@ -237,7 +245,7 @@ proptest! {
         for _ in 0..50 {
             if let Decision::Offer(_) = decide(&facts, Some(&release), &history) {
                 offers += 1;
-                history.offered = Some((release.sha256, offers));
+                history.offers = Some(Offers { sha256: release.sha256, count: offers, blindly: offers });
             }
         }
         prop_assert!(offers <= 3);
@@ -246,12 +254,12 @@ proptest! {
     #[test]
     fn a_device_that_refuses_is_not_asked_for_ever(facts in facts(), release in releases()) {
         let facts = Facts { resuming: false, ..facts };
-        let mut history = History { result: Some((ResultState::Refused, Some(release.sha256))), offered: None };
+        let mut history = History { result: Some((ResultState::Refused, Some(release.sha256))), offers: None };
         let mut offers = 0;
         for _ in 0..50 {
             if let Decision::Offer(_) = decide(&facts, Some(&release), &history) {
                 offers += 1;
-                history.offered = Some((release.sha256, offers));
+                history.offers = Some(Offers { sha256: release.sha256, count: offers, blindly: offers });
             }
         }
         prop_assert!(offers <= 3);
@@ -268,7 +276,7 @@ proptest! {
             free_space: Some(release.size),
             ..Facts::default()
         };
-        let history = History { offered: Some((release.sha256, tries)), result: Some((state, Some(release.sha256))) };
+        let history = History { offers: Some(Offers { sha256: release.sha256, count: tries, blindly: tries }), result: Some((state, Some(release.sha256))) };
         prop_assert!(matches!(decide(&facts, Some(&release), &history), Decision::Offer(_)));
     }
 
@@ -286,6 +294,31 @@ proptest! {
             Decision::Offer(_) => prop_assert!(false, "an image instead of a version"),
         }
     }
+}
+
+#[test]
+fn only_what_was_sent_to_a_blind_device_counts_against_it() {
+    let release = Arc::new(Release::try_from(release(1, "lotus", "key", "sht30")).unwrap());
+    let facts = Facts {
+        family: Some(Family::Esp32),
+        ..Facts::default()
+    };
+    let sent = |blindly| History {
+        offers: Some(Offers {
+            sha256: release.sha256,
+            count: 100,
+            blindly,
+        }),
+        result: None,
+    };
+    assert!(matches!(
+        decide(&facts, Some(&release), &sent(2)),
+        Decision::Offer(_)
+    ));
+    assert!(matches!(
+        decide(&facts, Some(&release), &sent(3)),
+        Decision::NoUpdate(_)
+    ));
 }
 
 #[test]

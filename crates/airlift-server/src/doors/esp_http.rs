@@ -11,7 +11,7 @@ mod request;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Method, Request, Response};
+use http::{Method, Response};
 
 use crate::catalog::Catalog;
 use crate::catalog::release::Release;
@@ -19,10 +19,11 @@ use crate::catalog::snapshot::Organization;
 use crate::clock::Clock;
 use crate::config::Resolution;
 use crate::decide::{Ask, Decision, Facts, History, decide, resolve};
-use crate::fleet::device::CheckIn;
+use crate::fleet::device::{Blindly, CheckIn};
 use crate::fleet::registry::Registry;
 use crate::server::Body;
-use request::{ClientHeaders, Mode, Place, PlaceError};
+pub(crate) use request::{ClientHeaders, DoorRequest};
+use request::{Mode, Place, PlaceError};
 
 /// Every path that starts like this belongs to this door.
 pub(crate) const PREFIX: &str = "/ota_update/";
@@ -45,34 +46,29 @@ enum Outcome {
 
 impl EspHttp {
     /// Answers one request. Waits only to read an image that is not in memory.
-    pub(crate) async fn answer<B>(&self, request: &Request<B>, peer: IpAddr) -> Response<Body> {
+    pub(crate) async fn answer(&self, request: &DoorRequest<'_>, peer: IpAddr) -> Response<Body> {
         match self.look_up(request, peer) {
             Outcome::Answer(answer) => answer,
             Outcome::Image(release) => {
-                let with_body = request.method() == Method::GET;
-                answer::image(&self.catalog.images, &release, request.headers(), with_body).await
+                let with_body = request.method == Method::GET;
+                answer::image(&self.catalog.images, &release, &request.headers, with_body).await
             }
         }
     }
 
     /// All but the image's bytes, from memory.
-    fn look_up<B>(&self, request: &Request<B>, peer: IpAddr) -> Outcome {
-        match *request.method() {
+    fn look_up(&self, request: &DoorRequest<'_>, peer: IpAddr) -> Outcome {
+        match *request.method {
             Method::GET | Method::HEAD => {}
             Method::OPTIONS => return Outcome::Answer(answer::allowed_methods()),
             _ => return Outcome::Answer(answer::method_not_allowed()),
         }
-        let path = request
-            .uri()
-            .path()
-            .strip_prefix(PREFIX)
-            .unwrap_or_default();
-        let place = match Place::parse(path) {
+        let place = match Place::parse(request.path.strip_prefix(PREFIX).unwrap_or_default()) {
             Ok(place) => place,
             Err(PlaceError::SegmentCount) => return Outcome::Answer(answer::no_such_path()),
             Err(PlaceError::NotAName) => return Outcome::Answer(answer::bad_name()),
         };
-        let headers = ClientHeaders::read(request.headers());
+        let headers = &request.headers;
         let Some(mode) = headers.mode() else {
             return Outcome::Answer(answer::bad_mode());
         };
@@ -80,8 +76,8 @@ impl EspHttp {
         let Some(organization) = snapshot.organizations.get(&*place.organization) else {
             return Outcome::Answer(answer::no_update());
         };
-        let is_get = request.method() == Method::GET;
-        match self.decide(organization, &place, &headers, mode, is_get, peer) {
+        let is_get = request.method == Method::GET;
+        match self.decide(organization, &place, headers, mode, is_get, peer) {
             Decision::NoUpdate(reason) => {
                 let (organization, node) = (&*place.organization, &*place.node);
                 tracing::debug!(organization, node, reason = reason.as_str(), "no update");
@@ -150,7 +146,8 @@ impl EspHttp {
         let mut state = device.lock();
         state.hear(&device, &check_in, now);
         let decision = decide(&facts, release, &state.history());
-        state.told(&device, &decision, is_get && !facts.resuming, now);
+        let sent = (is_get && !facts.resuming).then_some(Blindly(facts.is_blind()));
+        state.told(&device, &decision, sent, now);
         let newly_changed = state.queue();
         drop(state);
         if newly_changed {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::report::{Report, ResultState};
 use crate::catalog::release::{Family, Release};
 use crate::clock::Timestamp;
-use crate::decide::{Decision, History};
+use crate::decide::{Decision, History, Offers};
 use crate::digest::{Md5, Sha256};
 use crate::store::fleet::{DeviceRow, EventRow};
 
@@ -91,11 +91,17 @@ pub(crate) struct State {
     queued: bool,
 }
 
+/// Whether the device that is sent an image does not say what it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Blindly(pub(crate) bool);
+
 /// The image that was last sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Offered {
     pub(crate) sha256: Sha256,
     pub(crate) count: u32,
+    /// How often of these the device had sent no digest.
+    pub(crate) blindly: u32,
     pub(crate) at: Timestamp,
 }
 
@@ -186,6 +192,7 @@ impl Device {
             state.offered = sha256(&row.offered_sha256).map(|sha256| Offered {
                 sha256,
                 count: u32::try_from(row.offered_count).unwrap_or(0),
+                blindly: u32::try_from(row.offered_blindly).unwrap_or(0),
                 at: Timestamp(row.offered_at.unwrap_or(0)),
             });
             state.result = row
@@ -304,12 +311,13 @@ impl State {
         );
     }
 
-    /// Takes down what the device was told. `sent`: the image goes out from its first byte.
+    /// Takes down what the device was told. `sent`: whether the image goes out from its first byte, and then whether to a
+    /// device that does not say what it runs.
     pub(crate) fn told(
         &mut self,
         device: &Device,
         decision: &Decision<'_>,
-        sent: bool,
+        sent: Option<Blindly>,
         now: Timestamp,
     ) {
         self.decision = decision.as_str();
@@ -318,19 +326,26 @@ impl State {
             return;
         };
         self.decision_release = Some(release.id);
-        if sent {
-            self.note_offer(device, release, now);
+        if let Some(blindly) = sent {
+            self.note_offer(device, release, blindly, now);
         }
     }
 
-    fn note_offer(&mut self, device: &Device, release: &Release, now: Timestamp) {
+    fn note_offer(
+        &mut self,
+        device: &Device,
+        release: &Release,
+        Blindly(blindly): Blindly,
+        now: Timestamp,
+    ) {
         let before = self
             .offered
             .filter(|offered| offered.sha256 == release.sha256);
-        let count = before.map_or(0, |offered| offered.count).saturating_add(1);
+        let (count, before) = before.map_or((0, 0), |offered| (offered.count, offered.blindly));
         self.offered = Some(Offered {
             sha256: release.sha256,
-            count,
+            count: count.saturating_add(1),
+            blindly: before.saturating_add(u32::from(blindly)),
             at: now,
         });
         let digest = Some(release.sha256.to_string());
@@ -363,7 +378,11 @@ impl State {
     /// What the decision needs of the past.
     pub(crate) fn history(&self) -> History {
         History {
-            offered: self.offered.map(|offered| (offered.sha256, offered.count)),
+            offers: self.offered.map(|offered| Offers {
+                sha256: offered.sha256,
+                count: offered.count,
+                blindly: offered.blindly,
+            }),
             result: self
                 .result
                 .as_ref()
@@ -409,6 +428,7 @@ impl State {
             decision_release: self.decision_release,
             offered_sha256: self.offered.map(|offered| offered.sha256.to_string()),
             offered_count: self.offered.map_or(0, |offered| i64::from(offered.count)),
+            offered_blindly: self.offered.map_or(0, |offered| i64::from(offered.blindly)),
             offered_at: self.offered.map(|offered| offered.at.0),
             result_state: result.map(|result| result.state.as_str().to_owned()),
             result_sha256: result

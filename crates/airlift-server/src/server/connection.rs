@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::header::EXPECT;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,10 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Body;
+use super::direct::{self, End, MAX_HEADERS};
 use super::lifetime::{self, Activity, Phase, ending};
 use super::request_body::RequestBody;
 use super::socket::Socket;
-use crate::doors::esp_http::{self, EspHttp};
+use crate::doors::esp_http::{self, ClientHeaders, DoorRequest, EspHttp};
 
 /// How long a stopping server waits for answers that are under way.
 const GRACE: Duration = Duration::from_secs(10);
@@ -40,6 +42,11 @@ impl Front {
         peer: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
         if request.uri().path().starts_with(esp_http::PREFIX) {
+            let request = DoorRequest {
+                method: request.method(),
+                path: request.uri().path(),
+                headers: ClientHeaders::from(request.headers()),
+            };
             return Ok(self.esp_http.answer(&request, peer).await);
         }
         let expects_continue = request.headers().contains_key(EXPECT);
@@ -109,21 +116,37 @@ async fn serve(
     // An answer is written at once; waiting for more to send would only delay it.
     let _ = stream.set_nodelay(true);
     let activity = Activity::default();
+    let patience = front.header_timeout;
+    let socket = Socket::new(stream, front.stall_timeout, &activity);
+
+    let direct = direct::serve(socket, &front.esp_http, peer.ip(), &activity);
+    let direct = std::pin::pin!(direct);
+    let end = |_: std::pin::Pin<&mut _>| activity.end();
+    let socket = match lifetime::attend(direct, end, &activity, patience, &mut phase).await {
+        Some(Ok(End::Other(socket))) => socket,
+        Some(Ok(End::Closed)) | None => return,
+        Some(Err(error)) => {
+            tracing::debug!(%error, %peer, "connection ended early");
+            return;
+        }
+    };
+
     let service = service_fn(|request| async {
         let _answering = activity.answering();
         front.answer(request, peer.ip()).await
     });
-    let socket = Socket::new(stream, front.stall_timeout, &activity);
-    let connection = hyper::server::conn::http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Ours is cheaper: see `lifetime`.
         .header_read_timeout(None)
-        .max_headers(64)
+        .max_headers(MAX_HEADERS)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(socket), service);
     let connection = std::pin::pin!(connection);
-    let outcome = lifetime::attend(connection, &activity, front.header_timeout, &mut phase).await;
-    if let Err(error) = outcome {
+    let end = http1::Connection::graceful_shutdown;
+    if let Some(Err(error)) =
+        lifetime::attend(connection, end, &activity, patience, &mut phase).await
+    {
         tracing::debug!(%error, %peer, "connection ended early");
     }
 }

@@ -9,15 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1::Connection;
-use hyper::service::HttpService;
-use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-
-use super::Body;
-use super::socket::Socket;
 
 /// Whether the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +34,8 @@ pub(super) struct Activity {
     /// Requests begun and ended, and writes: changes with each.
     steps: AtomicU32,
     answering: AtomicBool,
+    /// The server stops: what is being answered is the last.
+    to_end: AtomicBool,
     /// A write waits for the client to take bytes. How long it may is the socket's business.
     pub(super) write_waits: AtomicBool,
 }
@@ -61,6 +56,15 @@ impl Activity {
             .store(self.steps.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
+    /// Asks for the connection to be closed behind the answer that is under way.
+    pub(super) fn end(&self) {
+        self.to_end.store(true, Relaxed);
+    }
+
+    pub(super) fn is_to_end(&self) -> bool {
+        self.to_end.load(Relaxed)
+    }
+
     /// Nothing is being done for the client but waiting for its next request.
     fn is_waiting(&self) -> bool {
         !self.answering.load(Relaxed) && !self.write_waits.load(Relaxed)
@@ -74,18 +78,17 @@ impl Drop for Answering<'_> {
     }
 }
 
-/// Runs a connection to its end. One that waits for a request (its first, its next, or the rest of one) for `patience` is
-/// closed, at the latest after twice that time.
-pub(super) async fn attend<'a, S>(
-    mut connection: Pin<&mut Connection<TokioIo<Socket<'a>>, S>>,
+/// Runs what serves a connection to its end. One that waits for a request (its first, its next, or the rest of one) for
+/// `patience` is closed, at the latest after twice that time. `None`: it was ended from here.
+///
+/// `finish` asks the connection to end behind the answer that it is at.
+pub(super) async fn attend<F: Future>(
+    mut connection: Pin<&mut F>,
+    finish: impl Fn(Pin<&mut F>),
     activity: &Activity,
     patience: Duration,
     phase: &mut watch::Receiver<Phase>,
-) -> hyper::Result<()>
-where
-    S: HttpService<Incoming, ResBody = Body>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Option<F::Output> {
     let mut look = std::pin::pin!(sleep_until(Instant::now() + patience));
     let mut steps_at_last_look = activity.steps.load(Relaxed);
     let mut glance = phase.clone();
@@ -93,15 +96,16 @@ where
         glance.mark_unchanged();
         match *phase.borrow_and_update() {
             Phase::Run => {}
-            Phase::Finish => connection.as_mut().graceful_shutdown(),
-            Phase::Cut => return Ok(()),
+            Phase::Finish if activity.is_waiting() => return None,
+            Phase::Finish => finish(connection.as_mut()),
+            Phase::Cut => return None,
         }
         let mut changed = std::pin::pin!(phase.changed());
         let mut is_armed = false;
         let ended = poll_fn(|cx| {
             let steps = activity.steps.load(Relaxed);
             if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
-                return Poll::Ready(Some(outcome));
+                return Poll::Ready(Ended::Itself(outcome));
             }
             // Nearly always it was a request that woke this task. The timer and the notice of a change stay armed from the
             // first time on, and a glance tells whether one of them has come.
@@ -112,20 +116,29 @@ where
             }
             is_armed = true;
             if changed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
+                return Poll::Ready(Ended::PhaseChanged);
             }
             while look.as_mut().poll(cx).is_ready() {
                 let steps = activity.steps.load(Relaxed);
                 if activity.is_waiting() && steps == steps_at_last_look {
-                    return Poll::Ready(Some(Ok(())));
+                    return Poll::Ready(Ended::TooQuiet);
                 }
                 steps_at_last_look = steps;
                 look.as_mut().reset(Instant::now() + patience);
             }
             Poll::Pending
         });
-        if let Some(outcome) = ended.await {
-            return outcome;
+        match ended.await {
+            Ended::Itself(outcome) => return Some(outcome),
+            Ended::TooQuiet => return None,
+            Ended::PhaseChanged => {}
         }
     }
+}
+
+/// Why a connection is looked at.
+enum Ended<T> {
+    Itself(T),
+    TooQuiet,
+    PhaseChanged,
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -16,6 +17,8 @@ use super::lifetime::Activity;
 pub(super) struct Socket<'a> {
     stream: TcpStream,
     activity: &'a Activity,
+    /// Bytes that were read and given back.
+    unread: Bytes,
     patience: Duration,
     /// Running while a write waits. Most answers fit the kernel's buffer, and then there never is one.
     waiting: Option<Pin<Box<Sleep>>>,
@@ -26,9 +29,15 @@ impl<'a> Socket<'a> {
         Self {
             stream,
             activity,
+            unread: Bytes::new(),
             patience,
             waiting: None,
         }
+    }
+
+    /// Gives bytes back that are for the next reader.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
     }
 
     /// Turns a write that has waited too long into an error.
@@ -63,7 +72,12 @@ impl AsyncRead for Socket<'_> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let length = self.unread.len().min(buf.remaining());
+        buf.put_slice(&self.unread.split_to(length));
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) struct DeviceRow {
     pub(crate) decision_release: Option<i64>,
     pub(crate) offered_sha256: Option<String>,
     pub(crate) offered_count: i64,
+    pub(crate) offered_blindly: i64,
     pub(crate) offered_at: Option<i64>,
     pub(crate) result_state: Option<String>,
     pub(crate) result_sha256: Option<String>,
@@ -57,14 +58,14 @@ pub(crate) struct EventRow {
 
 pub(super) const DEVICES: &str = "SELECT organization_id, node, project, key, family, chip_id, base_mac, sta_mac, \
      ap_mac, version, sketch_md5, sketch_sha256, sketch_size, free_space, chip_size, sdk_version, user_agent, address, \
-     first_seen, last_seen, check_ins, decision, decision_release, offered_sha256, offered_count, offered_at, \
-     result_state, result_sha256, result_version, result_reason, result_at FROM devices";
+     first_seen, last_seen, check_ins, decision, decision_release, offered_sha256, offered_count, \
+     offered_blindly, offered_at, result_state, result_sha256, result_version, result_reason, result_at FROM devices";
 pub(super) const SAVE_DEVICE: &str = "INSERT INTO devices (organization_id, node, project, key, family, chip_id, \
      base_mac, sta_mac, ap_mac, version, sketch_md5, sketch_sha256, sketch_size, free_space, chip_size, sdk_version, \
      user_agent, address, first_seen, last_seen, check_ins, decision, decision_release, offered_sha256, offered_count, \
-     offered_at, result_state, result_sha256, result_version, result_reason, result_at) \
+     offered_blindly, offered_at, result_state, result_sha256, result_version, result_reason, result_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, \
-     $24, $25, $26, $27, $28, $29, $30, $31) \
+     $24, $25, $26, $27, $28, $29, $30, $31, $32) \
      ON CONFLICT (organization_id, node) DO UPDATE SET project = excluded.project, key = excluded.key, \
      family = excluded.family, chip_id = excluded.chip_id, base_mac = excluded.base_mac, sta_mac = excluded.sta_mac, \
      ap_mac = excluded.ap_mac, version = excluded.version, sketch_md5 = excluded.sketch_md5, \
@@ -73,6 +74,7 @@ pub(super) const SAVE_DEVICE: &str = "INSERT INTO devices (organization_id, node
      address = excluded.address, last_seen = excluded.last_seen, check_ins = excluded.check_ins, \
      decision = excluded.decision, decision_release = excluded.decision_release, \
      offered_sha256 = excluded.offered_sha256, offered_count = excluded.offered_count, \
+     offered_blindly = excluded.offered_blindly, \
      offered_at = excluded.offered_at, result_state = excluded.result_state, result_sha256 = excluded.result_sha256, \
      result_version = excluded.result_version, result_reason = excluded.result_reason, result_at = excluded.result_at";
 pub(super) const INSERT_EVENT: &str = "INSERT INTO device_events (organization_id, node, at, event, version, sha256, reason) \
@@ -122,6 +124,7 @@ impl Database {
                 .bind(d.decision_release)
                 .bind(&d.offered_sha256)
                 .bind(d.offered_count)
+                .bind(d.offered_blindly)
                 .bind(d.offered_at)
                 .bind(&d.result_state)
                 .bind(&d.result_sha256)

@@ -475,3 +475,21 @@ async fn an_image_damaged_in_the_store_is_not_sent() {
         "it is looked at again"
     );
 }
+
+#[tokio::test]
+async fn the_digest_header_is_spelt_as_clients_know_it() {
+    let server = TestServer::start().await;
+    server
+        .publish("project=lotus&key=k", &esp32(ChipId::ESP32, "1", 1))
+        .await;
+    let request = b"GET /ota_update/dev/lotus/n1/k HTTP/1.0\r\nConnection: close\r\n\r\n";
+    let answer = crate::raw::exchange(server.server.local_addr(), request).await;
+    let names: Vec<_> = answer
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    for name in ["x-MD5", "x-SHA256", "x-version", "Content-Length", "ETag"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}

@@ -2,11 +2,11 @@
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, IF_RANGE, RANGE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::range::{Asked, asked};
+use super::request::ClientHeaders;
 use crate::catalog::release::Release;
 use crate::server::Body;
 use crate::store::cache::{ImageCache, ImageError};
@@ -73,24 +73,16 @@ pub(super) fn version(release: &Release) -> Response<Body> {
 pub(super) async fn image(
     images: &ImageCache,
     release: &Release,
-    request: &HeaderMap,
+    request: &ClientHeaders<'_>,
     with_body: bool,
 ) -> Response<Body> {
-    if matches_any(request, &release.headers.etag) {
+    let etag = &release.headers.etag;
+    if request.has(etag.as_bytes()) {
         let mut response = no_update();
-        response
-            .headers_mut()
-            .insert(ETAG, release.headers.etag.clone());
+        response.headers_mut().insert(ETAG, etag.clone());
         return response;
     }
-    // RFC 9110, 13.1.5: a validator that does not match turns the range request into one for the whole.
-    let unchanged = request
-        .get(IF_RANGE)
-        .is_none_or(|tag| *tag == release.headers.etag);
-    let range = request
-        .get(RANGE)
-        .filter(|_| unchanged)
-        .map(HeaderValue::as_bytes);
+    let range = request.range(etag.as_bytes());
     let (code, part) = match asked(range, release.size) {
         Asked::Whole => (StatusCode::OK, 0..release.size),
         Asked::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
@@ -179,16 +171,6 @@ fn content_range(first: u64, last: u64, size: u64) -> HeaderValue {
     // Digits, spaces and slashes always make a header value.
     HeaderValue::try_from(format!("bytes {first}-{last}/{size}"))
         .unwrap_or_else(|_| HeaderValue::from_static("bytes */*"))
-}
-
-/// `If-None-Match`: `*`, or a list that has our tag; weak comparison (RFC 9110, 13.1.2).
-fn matches_any(request: &HeaderMap, etag: &HeaderValue) -> bool {
-    request.get_all(IF_NONE_MATCH).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|tag| {
-            let tag = tag.trim_ascii();
-            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
-        })
-    })
 }
 
 fn text(code: StatusCode, text: &'static str) -> Response<Body> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use crate::catalog::release::Family;
 use crate::digest::{Md5, Sha256};
@@ -14,6 +14,15 @@ use crate::name;
 const MAX_TEXT: usize = 64;
 /// The same for the user agent, which is longer in browsers and tools.
 const MAX_USER_AGENT: usize = 128;
+
+/// A request as the door sees it, wherever it was read from.
+#[derive(Debug)]
+pub(crate) struct DoorRequest<'a> {
+    pub(crate) method: &'a Method,
+    /// Without the query.
+    pub(crate) path: &'a str,
+    pub(crate) headers: ClientHeaders<'a>,
+}
 
 /// The four names of a path.
 pub(super) struct Place<'a> {
@@ -67,17 +76,20 @@ pub(super) enum Mode {
     Version,
 }
 
-/// The headers of update clients, found in one pass.
+/// The headers that mean something here, found in one pass. Of a repeated header the first counts.
 #[derive(Debug, Default)]
-pub(super) struct ClientHeaders<'a> {
+pub(crate) struct ClientHeaders<'a> {
     esp8266: FamilyHeaders<'a>,
     esp32: FamilyHeaders<'a>,
-    user_agent: Option<&'a str>,
-    report: Option<&'a str>,
-    range: Option<&'a str>,
+    user_agent: Option<&'a [u8]>,
+    report: Option<&'a [u8]>,
+    range: Option<&'a [u8]>,
+    if_range: Option<&'a [u8]>,
+    /// A list that may be spread over several lines.
+    if_none_match: Vec<&'a [u8]>,
 }
 
-/// The `x-ESP8266-*` or `x-ESP32-*` headers. Of a repeated header the first counts.
+/// The `x-ESP8266-*` or `x-ESP32-*` headers.
 #[derive(Debug, Default)]
 struct FamilyHeaders<'a> {
     present: bool,
@@ -95,29 +107,75 @@ struct FamilyHeaders<'a> {
     version: Option<&'a str>,
 }
 
-impl<'a> ClientHeaders<'a> {
-    pub(super) fn read(headers: &'a HeaderMap) -> Self {
+/// Longest name that is looked for, in bytes; a longer one is none of ours.
+const MAX_HEADER_NAME: usize = 24;
+
+impl<'a> From<&'a HeaderMap> for ClientHeaders<'a> {
+    fn from(headers: &'a HeaderMap) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
-            // Header names are lower case in here.
-            let (name, value) = (name.as_str(), value.as_bytes());
-            if let Some(name) = name.strip_prefix("x-esp8266-") {
-                found.esp8266.take(name, value);
-            } else if let Some(name) = name.strip_prefix("x-esp32-") {
-                found.esp32.take(name, value);
-            } else {
-                let slot = match name {
-                    "user-agent" => &mut found.user_agent,
-                    "x-airlift-update" => &mut found.report,
-                    "range" => &mut found.range,
-                    _ => continue,
-                };
-                if slot.is_none() {
-                    *slot = std::str::from_utf8(value).ok();
-                }
-            }
+            found.take(name.as_str(), value.as_bytes());
         }
         found
+    }
+}
+
+impl<'a> ClientHeaders<'a> {
+    /// Takes the next header of the request.
+    pub(crate) fn take(&mut self, name: &str, value: &'a [u8]) {
+        let mut lower_case = [0; MAX_HEADER_NAME];
+        let Some(lower_case) = lower_case.get_mut(..name.len()) else {
+            return;
+        };
+        lower_case.copy_from_slice(name.as_bytes());
+        lower_case.make_ascii_lowercase();
+        match &*lower_case {
+            [
+                b'x',
+                b'-',
+                b'e',
+                b's',
+                b'p',
+                b'8',
+                b'2',
+                b'6',
+                b'6',
+                b'-',
+                name @ ..,
+            ] => {
+                self.esp8266.take(name, value);
+            }
+            [b'x', b'-', b'e', b's', b'p', b'3', b'2', b'-', name @ ..] => {
+                self.esp32.take(name, value);
+            }
+            b"user-agent" => first(&mut self.user_agent, Some(value)),
+            b"x-airlift-update" => first(&mut self.report, Some(value)),
+            b"range" => first(&mut self.range, Some(value)),
+            b"if-range" => first(&mut self.if_range, Some(value)),
+            b"if-none-match" => self.if_none_match.push(value),
+            _ => {}
+        }
+    }
+
+    /// The range that is asked for, unless it is for an image of another tag.
+    ///
+    /// RFC 9110, 13.1.5: a validator that does not match turns the request into one for the whole.
+    pub(super) fn range(&self, etag: &[u8]) -> Option<&'a [u8]> {
+        self.range
+            .filter(|_| self.if_range.is_none_or(|tag| tag == etag))
+    }
+
+    /// Whether the client has the image with this tag: `If-None-Match` is `*` or a list with it, compared weakly (RFC 9110,
+    /// 13.1.2).
+    pub(super) fn has(&self, etag: &[u8]) -> bool {
+        let mut tags = self
+            .if_none_match
+            .iter()
+            .flat_map(|list| list.split(|byte| *byte == b','));
+        tags.any(|tag| {
+            let tag = tag.trim_ascii();
+            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag
+        })
     }
 
     /// `None`: a mode that no client is known to send. Both families at once happens only in tests of the reference
@@ -147,7 +205,7 @@ impl<'a> ClientHeaders<'a> {
             return Some(Family::Esp32);
         }
         let agent = self.user_agent?;
-        let is = |name: &str| agent.eq_ignore_ascii_case(name);
+        let is = |name: &str| agent.eq_ignore_ascii_case(name.as_bytes());
         if is("ESP8266-http-Update") {
             Some(Family::Esp8266)
         } else if is("ESP32-http-Update") {
@@ -185,12 +243,16 @@ impl<'a> ClientHeaders<'a> {
     }
 
     pub(super) fn user_agent(&self) -> Option<&'a str> {
-        self.user_agent
-            .filter(|agent| is_text(agent.as_bytes(), MAX_USER_AGENT))
+        let agent = self
+            .user_agent
+            .filter(|agent| is_text(agent, MAX_USER_AGENT))?;
+        std::str::from_utf8(agent).ok()
     }
 
     pub(super) fn report(&self) -> Option<Report<'a>> {
-        let report = Report::parse(self.report?);
+        let report = std::str::from_utf8(self.report?)
+            .ok()
+            .and_then(Report::parse);
         if report.is_none() {
             tracing::debug!("x-Airlift-Update is not a report, ignored");
         }
@@ -200,26 +262,27 @@ impl<'a> ClientHeaders<'a> {
     /// Whether the client asks for something behind the first byte.
     pub(super) fn resumes(&self) -> bool {
         self.range
-            .is_some_and(|range| !range.trim_start().starts_with("bytes=0-"))
+            .is_some_and(|range| !range.trim_ascii_start().starts_with(b"bytes=0-"))
     }
 }
 
 impl<'a> FamilyHeaders<'a> {
-    fn take(&mut self, name: &str, value: &'a [u8]) {
+    /// `name`: behind the family, in lower case.
+    fn take(&mut self, name: &[u8], value: &'a [u8]) {
         self.present = true;
         match name {
-            "mode" => first(&mut self.mode, Some(value)),
-            "chip-id" => first(&mut self.chip_id, text(value)),
-            "base-mac" => first(&mut self.base_mac, mac(value)),
-            "sta-mac" => first(&mut self.sta_mac, mac(value)),
-            "ap-mac" => first(&mut self.ap_mac, mac(value)),
-            "free-space" => first(&mut self.free_space, number(value)),
-            "sketch-size" => first(&mut self.sketch_size, number(value)),
-            "sketch-md5" => first(&mut self.sketch_md5, Md5::parse(value)),
-            "sketch-sha256" => first(&mut self.sketch_sha256, Sha256::parse(value)),
-            "chip-size" => first(&mut self.chip_size, number(value)),
-            "sdk-version" => first(&mut self.sdk_version, text(value)),
-            "version" => first(&mut self.version, text(value)),
+            b"mode" => first(&mut self.mode, Some(value)),
+            b"chip-id" => first(&mut self.chip_id, text(value)),
+            b"base-mac" => first(&mut self.base_mac, mac(value)),
+            b"sta-mac" => first(&mut self.sta_mac, mac(value)),
+            b"ap-mac" => first(&mut self.ap_mac, mac(value)),
+            b"free-space" => first(&mut self.free_space, number(value)),
+            b"sketch-size" => first(&mut self.sketch_size, number(value)),
+            b"sketch-md5" => first(&mut self.sketch_md5, Md5::parse(value)),
+            b"sketch-sha256" => first(&mut self.sketch_sha256, Sha256::parse(value)),
+            b"chip-size" => first(&mut self.chip_size, number(value)),
+            b"sdk-version" => first(&mut self.sdk_version, text(value)),
+            b"version" => first(&mut self.version, text(value)),
             _ => {}
         }
     }
@@ -346,7 +409,7 @@ mod tests {
         headers.insert("x-ESP32-free-space", "much".parse().unwrap());
         headers.insert("x-ESP32-sketch-md5", "55ce".parse().unwrap());
         headers.insert("x-ESP32-version", "v".repeat(65).parse().unwrap());
-        let found = ClientHeaders::read(&headers);
+        let found = ClientHeaders::from(&headers);
         let about = found.about().unwrap();
         assert_eq!(about.family, Family::Esp32);
         assert_eq!(

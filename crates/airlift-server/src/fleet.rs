@@ -1,6 +1,6 @@
 //! Devices: what each one said of itself, what it was told, and what became of it.
 //!
-//! The picture in memory is the truth of the moment; a [writer](writer) follows it into the database.
+//! The picture in memory is the truth of the moment; a [writer] follows it into the database.
 
 pub(crate) mod device;
 pub(crate) mod registry;

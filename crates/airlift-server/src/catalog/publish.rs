@@ -104,19 +104,15 @@ impl Catalog {
                 return Err(error);
             }
         };
+        // Also when there is an object of this name: these bytes are known to be whole, and that one may have been damaged.
+        incoming.keep(&found.sha256).await?;
         if let Some(release) = verdict.already_offered {
-            incoming.discard().await;
             return Ok(Published {
                 release,
                 created: false,
                 replaces: None,
                 warnings: verdict.warnings,
             });
-        }
-        if self.images.objects().has(&found.sha256, found.size).await {
-            incoming.discard().await;
-        } else {
-            incoming.keep(&found.sha256).await?;
         }
         let row = row(&order, &found, verdict.version, clock);
         let release = Arc::new(self.add_release(&order.organization, row).await?);

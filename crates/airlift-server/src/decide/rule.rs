@@ -144,7 +144,7 @@ impl Decision<'_> {
     }
 }
 
-/// Decides. `release` is what [`resolve`](super::resolve) found.
+/// Decides. `release` is what [`resolve`](super::resolve()) found.
 ///
 /// There is no check for a lower version yet: a release is what the publisher put there last. The guard belongs here,
 /// between the checks of the chip and of the history; facts and release both carry versions for it.

@@ -56,14 +56,6 @@ impl Objects {
         })
     }
 
-    /// Whether the object is there with exactly this length.
-    pub(crate) async fn has(&self, digest: &Sha256, size: u64) -> bool {
-        self.store
-            .head(&name(digest))
-            .await
-            .is_ok_and(|meta| meta.size == size)
-    }
-
     /// The whole object.
     pub(crate) async fn read(&self, digest: &Sha256) -> Result<Bytes, object_store::Error> {
         self.store.get(&name(digest)).await?.bytes().await

@@ -14,6 +14,6 @@ mod sweep;
 
 pub use case::{Case, CaseError};
 pub use judge::{Judge, Loss};
-pub use machine::{EspMachine, GenericMachine, Machine, Power};
+pub use machine::{EspMachine, GenericMachine, Machine, Power, Started};
 pub use run::{App, Scenario, Step, World};
 pub use sweep::{Plan, Tally, replay, sweep};

@@ -9,8 +9,8 @@ use airlift_device::install::{BootControl, EspOtadata, SlotState};
 use airlift_formats::esp::otadata::Build;
 use airlift_sim::flash::{CutGrain, Model, SimFlash};
 use airlift_sim::power_cut::{
-    App, Case, EspMachine, GenericMachine, Machine, Plan, Power, Scenario, Step, Tally, replay,
-    sweep,
+    App, Case, EspMachine, GenericMachine, Machine, Plan, Power, Scenario, Started, Step, Tally,
+    replay, sweep,
 };
 use embedded_storage_async::nor_flash::NorFlash;
 
@@ -44,6 +44,10 @@ const SCENARIOS: &[Scenario] = &[
     line(
         "replaced after the cut",
         &[Step::good(9_001).replaced(), Step::good(7_777)],
+    ),
+    line(
+        "the new image rots before its first boot",
+        &[Step::good(6_000), Step::of(App::Rots, 5_000)],
     ),
     line(
         "superseded just before it would have been tried",
@@ -214,7 +218,7 @@ impl Machine for Careless {
         &self,
         flash: &mut SimFlash<W, S>,
         whole: &mut dyn FnMut(Region) -> bool,
-    ) -> Result<Option<(Region, Option<u8>)>, Power> {
+    ) -> Result<Option<Started>, Power> {
         self.0.boot(flash, whole)
     }
 }

@@ -11,6 +11,17 @@ use crate::flash::{FlashError, SimFlash, block_on};
 #[derive(Debug)]
 pub struct Power(pub FlashError);
 
+/// What a boot loader starts.
+#[derive(Debug, Clone, Copy)]
+pub struct Started {
+    /// Where the app lies.
+    pub region: Region,
+    /// Its slot; `None`: a factory app.
+    pub slot: Option<u8>,
+    /// It is what the boot selection asked for, and not what was left when that could not be started.
+    pub selected: bool,
+}
+
 /// A board: its layout and its boot loader.
 pub trait Machine {
     /// The engine's half of the boot selection.
@@ -36,12 +47,12 @@ pub trait Machine {
 
     /// What the boot loader does after a reset. `whole` says whether there is a whole image in a region.
     ///
-    /// Returns the region that it starts, with its slot number unless it is a factory app; `None`: nothing can be started.
+    /// Returns what it starts; `None`: nothing can be started.
     fn boot<const W: usize, const S: usize>(
         &self,
         flash: &mut SimFlash<W, S>,
         whole: &mut dyn FnMut(Region) -> bool,
-    ) -> Result<Option<(Region, Option<u8>)>, Power>;
+    ) -> Result<Option<Started>, Power>;
 }
 
 /// A board whose boot loader is [`airlift_device::install::boot`]: any geometry.
@@ -100,7 +111,7 @@ impl Machine for GenericMachine {
         &self,
         flash: &mut SimFlash<W, S>,
         whole: &mut dyn FnMut(Region) -> bool,
-    ) -> Result<Option<(Region, Option<u8>)>, Power> {
+    ) -> Result<Option<Started>, Power> {
         let region = |slot: u8| self.slots[usize::from(slot)];
         let booting = block_on(boot(
             flash,
@@ -109,7 +120,11 @@ impl Machine for GenericMachine {
             async |_: &mut SimFlash<W, S>, slot| whole(region(slot)),
         ));
         match booting {
-            Ok(booting) => Ok(booting.map(|booting| (region(booting.slot), Some(booting.slot)))),
+            Ok(booting) => Ok(booting.map(|booting| Started {
+                region: region(booting.slot),
+                slot: Some(booting.slot),
+                selected: true, // Its boot loader records a fallback before it starts anything.
+            })),
             Err(airlift_device::Error::Flash(error)) => Err(Power(error)),
             Err(_) => Err(Power(FlashError::PowerLost)),
         }
@@ -198,7 +213,7 @@ impl Machine for EspMachine {
         &self,
         flash: &mut SimFlash<W, S>,
         whole: &mut dyn FnMut(Region) -> bool,
-    ) -> Result<Option<(Region, Option<u8>)>, Power> {
+    ) -> Result<Option<Started>, Power> {
         let mut records = [Record::ERASED; 2];
         for (sector, record) in (0..).zip(&mut records) {
             let mut bytes = [0; RECORD_LEN];
@@ -218,6 +233,15 @@ impl Machine for EspMachine {
         for rewrite in booted.rewrites() {
             self.rewrite(flash, rewrite)?;
         }
-        Ok(booted.loaded.and_then(|slot| self.region(slot)))
+        Ok(booted.loaded.and_then(|loaded| {
+            let (region, slot) = self.region(loaded)?;
+            Some(Started {
+                region,
+                slot,
+                // "Factory" without a factory app is how the boot loader says that it tries everything.
+                selected: loaded == booted.selected
+                    || (booted.selected == Slot::Factory && self.factory.is_none()),
+            })
+        }))
     }
 }

@@ -6,7 +6,7 @@ use airlift_device::{Error, Layout, Offer, Outcome, Status, Updater};
 use sha2::{Digest as _, Sha256};
 
 use super::judge::{Judge, Loss};
-use super::machine::{Machine, Power};
+use super::machine::{Machine, Power, Started};
 use crate::flash::{Flash, FlashError, SimFlash, block_on};
 
 /// How an app behaves when it is on trial.
@@ -20,6 +20,8 @@ pub enum App {
     Hangs,
     /// It resets before its engine comes up.
     Crashes,
+    /// It never starts: a word of it is lost from the flash between its verification and its first boot.
+    Rots,
 }
 
 /// One image that the server offers, until the device has installed it or given it up.
@@ -105,7 +107,7 @@ impl Scenario {
                 && self
                     .steps
                     .iter()
-                    .any(|step| matches!(step.app, App::Hangs | App::Crashes)))
+                    .any(|step| matches!(step.app, App::Hangs | App::Crashes | App::Rots)))
     }
 }
 
@@ -138,6 +140,8 @@ pub struct World<'m, M, const W: usize, const S: usize> {
     cuts: u32,
     /// What ran last.
     running: [u8; 32],
+    /// What is armed has lost a word since it was verified.
+    rotten: bool,
 }
 
 enum Next {
@@ -212,6 +216,7 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
             fetched: 0,
             cuts: 0,
             running: [0; 32],
+            rotten: false,
         }
     }
 
@@ -279,7 +284,11 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
                 holds(&cells, region, &image.bytes) && readable(&cells, region, &image.bytes)
             })
         };
-        let (region, slot) = match machine.boot(flash, &mut whole) {
+        let Started {
+            region,
+            slot,
+            selected,
+        } = match machine.boot(flash, &mut whole) {
             Err(Power(FlashError::PowerLost)) => return Err(Stop::Power),
             Err(Power(error)) => {
                 return Err(Loss(format!("the boot loader's flash failed: {error}")).into());
@@ -297,6 +306,11 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
             return Err(Loss(format!("slot {slot:?} boots and holds no image")).into());
         };
         self.running = image.sha256;
+        if !selected && !self.rotten {
+            let loss = "the boot selection names something that cannot be started";
+            return Err(Loss(loss.into()).into());
+        }
+        self.rotten = false;
         if image.app == App::Crashes {
             return Ok(Next::Reboot);
         }
@@ -317,11 +331,13 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
             Err(error) => return Err(self.stop(&error)),
         };
         let cells = self.flash.flash().clone();
+        let rots = self.present().is_some_and(|step| step.app == App::Rots);
         self.judge.status(
             updater.status(),
             image.sha256,
             updater.passive_region(),
-            |region, bytes| holds(&cells, region, bytes),
+            // What has rotted since it was verified is not held against the engine.
+            |region, bytes| rots || holds(&cells, region, bytes),
             |sha256| Some(self.image(sha256)?.sent.as_slice()),
         )?;
         match updater.status() {
@@ -335,7 +351,7 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
                     block_on(updater.reject(7)).map_err(|error| self.stop(&error))?;
                     return Ok(Next::Reboot);
                 }
-                App::Hangs | App::Crashes => return Ok(Next::Reboot),
+                App::Hangs | App::Crashes | App::Rots => return Ok(Next::Reboot),
             },
             Status::Rejected { .. } => return Ok(Next::Reboot),
             _ => {}
@@ -426,6 +442,14 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
     ) -> Result<Next, Stop> {
         let sha256 = self.images[self.step + 1].sha256;
         *self.judge.attempts.entry(sha256).or_default() += 1;
+        let rots = self.present().is_some_and(|step| step.app == App::Rots);
+        if let Some(region) = updater.passive_region().filter(|_| rots) {
+            let mut nor = self.flash().lock();
+            // Every bit that a program could still clear, and some more: the cell is worn out.
+            let _ = nor.overwrite(region.offset, &[0; W]);
+            drop(nor);
+            self.rotten = true;
+        }
         block_on(updater.activate()).map_err(|error| self.stop(&error))?;
         if self.present().is_some_and(|step| step.superseded) {
             self.next_step();

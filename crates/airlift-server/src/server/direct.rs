@@ -168,18 +168,17 @@ fn parse<'a>(bytes: &'a [u8], headers: &'a mut [MaybeUninit<httparse::Header<'a>
 
 /// Takes a `Connection` header in. `close` is the stronger word.
 fn connection(value: &[u8], before: Keep) -> Keep {
-    value
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .fold(before, |keep, option| {
-            if option.eq_ignore_ascii_case(b"close") {
-                Keep::Close
-            } else if option.eq_ignore_ascii_case(b"keep-alive") && keep == Keep::Close {
-                Keep::OpenAndSaySo
-            } else {
-                keep
-            }
-        })
+    let says = |word: &[u8]| {
+        let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        options.any(|option| option.eq_ignore_ascii_case(word))
+    };
+    if says(b"close") {
+        Keep::Close
+    } else if says(b"keep-alive") && before == Keep::Close {
+        Keep::OpenAndSaySo
+    } else {
+        before
+    }
 }
 
 /// Status line and headers.
@@ -282,6 +281,7 @@ mod tests {
             ("1.1", "Connection: keep-alive\r\n", Keep::Open),
             ("1.1", "Connection: close\r\n", Keep::Close),
             ("1.1", "connection: Keep-Alive , CLOSE\r\n", Keep::Close),
+            ("1.1", "connection: close, keep-alive\r\n", Keep::Close),
             ("1.1", "Connection: x-closed\r\n", Keep::Open),
             ("1.0", "", Keep::Close),
             ("1.0", "Connection: Keep-Alive\r\n", Keep::OpenAndSaySo),

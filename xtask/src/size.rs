@@ -40,8 +40,17 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("http", ""),
 ];
 
-/// Room above a measured cost, so that a harmless change of a few bytes passes: ceilings are multiples of this.
+/// Ceilings are multiples of this.
 const STEP: u64 = 32;
+
+/// Least room above a measured cost. The folder of a clone decides in which order the linker places functions, and with it the
+/// padding between them: the same source was seen to differ by 8 bytes.
+const ROOM: u64 = 16;
+
+/// The ceiling for a measured cost.
+const fn ceiling_for(cost: u64) -> u64 {
+    (cost + ROOM).next_multiple_of(STEP)
+}
 
 /// A compiler other than the one that the ceilings were made with may need this much more, in percent.
 const OTHER_COMPILER: u64 = 5;
@@ -111,11 +120,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 
     if arguments.update {
         for finding in &findings {
-            ceilings.lower(
-                finding.target,
-                finding.program,
-                finding.cost.next_multiple_of(STEP),
-            );
+            ceilings.lower(finding.target, finding.program, ceiling_for(finding.cost));
         }
         if let Some((_, compiler, _)) = measured.first() {
             ceilings.compiler.clone_from(compiler);
@@ -215,7 +220,7 @@ impl Finding {
     /// Whether the ceiling could be lowered.
     fn has_shrunk(&self) -> bool {
         self.ceiling
-            .is_some_and(|ceiling| self.cost.next_multiple_of(STEP) < ceiling)
+            .is_some_and(|ceiling| ceiling_for(self.cost) < ceiling)
     }
 }
 
@@ -283,7 +288,7 @@ mod tests {
 
     #[test]
     fn only_a_whole_step_less_counts_as_smaller() {
-        assert!(!finding(993, Some(1024), 0).has_shrunk());
-        assert!(finding(992, Some(1024), 0).has_shrunk());
+        assert!(!finding(977, Some(1024), 0).has_shrunk());
+        assert!(finding(976, Some(1024), 0).has_shrunk());
     }
 }

@@ -6,7 +6,8 @@ use crate::catalog::release::{Family, Release};
 use crate::digest::{Md5, Sha256};
 use crate::fleet::report::ResultState;
 
-/// How often the same image is sent to a device that refuses it, or that does not say what it runs: early ESP32 cores
+/// How often the same image is sent to a device that refuses it, that resets while it runs it on trial, or that does not say
+/// what it runs: early ESP32 cores
 /// (1.0.x) send no MD5, and would otherwise be sent it at every poll for ever. More than once, because a download may break off.
 const MAX_OFFERS: u32 = 3;
 
@@ -46,6 +47,9 @@ pub(crate) struct History {
     pub(crate) offers: Option<Offers>,
     /// What it last reported, and of which image.
     pub(crate) result: Option<(ResultState, Option<Sha256>)>,
+    /// A roll-back that it reported came from a reset during the trial, and not from the image's own verdict: a power cut in
+    /// those seconds is as good a reason for it as a bad image.
+    pub(crate) reset_on_trial: bool,
 }
 
 /// How often a device was sent an image.
@@ -84,7 +88,7 @@ pub(crate) enum NoUpdate {
     OtherChip,
     /// The release is larger than the device's free space.
     NoSpace,
-    /// It installed this very image before and went back to the old one.
+    /// It installed this very image before and went back to the old one, by its own verdict or as often as we offer it.
     RolledBack,
     /// It refused this very image as often as we offer it.
     Refused,
@@ -180,7 +184,9 @@ pub(crate) fn decide<'a>(
         .filter(|offers| offers.sha256 == release.sha256);
     let (count, blindly) = offers.map_or((0, 0), |offers| (offers.count, offers.blindly));
     match history.result {
-        Some((ResultState::RolledBack, Some(digest))) if digest == release.sha256 => {
+        Some((ResultState::RolledBack, Some(digest)))
+            if digest == release.sha256 && !(history.reset_on_trial && count < MAX_OFFERS) =>
+        {
             return No(NoUpdate::RolledBack);
         }
         Some((ResultState::Refused, Some(digest)))

@@ -218,7 +218,11 @@ fn histories() -> impl Strategy<Value = History> {
         });
     let offers = proptest::option::of(offers);
     let result = proptest::option::of((state, proptest::option::of((1_u8..4).prop_map(digest))));
-    (offers, result).prop_map(|(offers, result)| History { offers, result })
+    (offers, result, any::<bool>()).prop_map(|(offers, result, reset_on_trial)| History {
+        offers,
+        result,
+        reset_on_trial,
+    })
 }
 
 proptest! {
@@ -233,7 +237,8 @@ proptest! {
             prop_assert!(facts.running_chip.is_none() || release.chip_id.is_none() || facts.running_chip == release.chip_id);
             prop_assert!(facts.free_space.is_none_or(|free| free >= release.size));
             prop_assert!(!release.is_running(facts.running_md5, facts.running_sha256));
-            prop_assert!(history.result != Some((ResultState::RolledBack, Some(release.sha256))));
+            let gave_it_up = history.result == Some((ResultState::RolledBack, Some(release.sha256)));
+            prop_assert!(!gave_it_up || history.reset_on_trial);
         }
     }
 
@@ -254,7 +259,7 @@ proptest! {
     #[test]
     fn a_device_that_refuses_is_not_asked_for_ever(facts in facts(), release in releases()) {
         let facts = Facts { resuming: false, ..facts };
-        let mut history = History { result: Some((ResultState::Refused, Some(release.sha256))), offers: None };
+        let mut history = History { result: Some((ResultState::Refused, Some(release.sha256))), ..History::default() };
         let mut offers = 0;
         for _ in 0..50 {
             if let Decision::Offer(_) = decide(&facts, Some(&release), &history) {
@@ -263,6 +268,22 @@ proptest! {
             }
         }
         prop_assert!(offers <= 3);
+    }
+
+    #[test]
+    fn a_device_that_resets_on_trial_gets_the_image_again_but_not_for_ever(release in releases(), md5 in 100_u8..) {
+        let facts = Facts { family: Some(release.family), running_md5: Md5::parse(format!("{md5:032x}").as_bytes()), ..Facts::default() };
+        let result = Some((ResultState::RolledBack, Some(release.sha256)));
+        let mut history = History { result, reset_on_trial: true, offers: None };
+        let mut offers = 0;
+        while let Decision::Offer(_) = decide(&facts, Some(&release), &history) {
+            offers += 1;
+            history.offers = Some(Offers { sha256: release.sha256, count: offers, blindly: 0 });
+        }
+        prop_assert_eq!(offers, 3);
+        // What the image said of itself is final.
+        let history = History { result, ..History::default() };
+        prop_assert!(matches!(decide(&facts, Some(&release), &history), Decision::NoUpdate(reason) if reason.as_str() == "rolled-back"));
     }
 
     #[test]
@@ -276,7 +297,7 @@ proptest! {
             free_space: Some(release.size),
             ..Facts::default()
         };
-        let history = History { offers: Some(Offers { sha256: release.sha256, count: tries, blindly: tries }), result: Some((state, Some(release.sha256))) };
+        let history = History { offers: Some(Offers { sha256: release.sha256, count: tries, blindly: tries }), result: Some((state, Some(release.sha256))), ..History::default() };
         prop_assert!(matches!(decide(&facts, Some(&release), &history), Decision::Offer(_)));
     }
 
@@ -310,6 +331,7 @@ fn only_what_was_sent_to_a_blind_device_counts_against_it() {
             blindly,
         }),
         result: None,
+        reset_on_trial: false,
     };
     assert!(matches!(
         decide(&facts, Some(&release), &sent(2)),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::report::{Report, ResultState};
+use super::report::{RESET_ON_TRIAL, Report, ResultState};
 use crate::catalog::release::{Family, Release};
 use crate::clock::Timestamp;
 use crate::decide::{Decision, History, Offers};
@@ -387,6 +387,10 @@ impl State {
                 .result
                 .as_ref()
                 .map(|result| (result.state, result.sha256)),
+            reset_on_trial: self
+                .result
+                .as_ref()
+                .is_some_and(|result| result.reason.as_deref() == Some(RESET_ON_TRIAL)),
         }
     }
 

@@ -5,6 +5,9 @@ use crate::digest::Sha256;
 /// Longest accepted report, in bytes.
 pub(crate) const MAX_REPORT: usize = 256;
 
+/// Reason of a roll-back that nobody decided: the device was reset before the image on trial had said anything.
+pub(crate) const RESET_ON_TRIAL: &str = "not-confirmed";
+
 /// How the device's last update ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResultState {

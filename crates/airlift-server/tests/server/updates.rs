@@ -297,7 +297,7 @@ async fn an_image_that_a_device_rolled_back_is_not_offered_to_it_again() {
     let digest = [("x-ESP32-sketch-md5", OTHER_MD5)];
     assert_eq!(server.check_in("k", &digest).await.status(), 200);
     let report = format!(
-        "state=rolled-back; sha256={}; reason=not-confirmed",
+        "state=rolled-back; sha256={}; reason=self-test",
         sha256_hex(&bad)
     );
     assert_eq!(
@@ -314,6 +314,24 @@ async fn an_image_that_a_device_rolled_back_is_not_offered_to_it_again() {
     );
     server.publish("project=lotus&key=k", &good).await;
     assert_eq!(server.check_in("k", &digest).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_image_that_a_reset_ended_on_trial_is_offered_again_but_not_for_ever() {
+    let server = TestServer::start().await;
+    let image = esp32(ChipId::ESP32, "2", 2);
+    server.publish("project=lotus&key=k", &image).await;
+    let digest = ("x-ESP32-sketch-md5", OTHER_MD5);
+    let report = format!(
+        "state=rolled-back; sha256={}; reason=not-confirmed",
+        sha256_hex(&image)
+    );
+    let reporting = [digest, ("x-Airlift-Update", &report)];
+    let mut answers = vec![server.check_in("k", &[digest]).await.status()];
+    for _ in 0..4 {
+        answers.push(server.check_in("k", &reporting).await.status());
+    }
+    assert_eq!(answers, [200, 200, 200, 304, 304]);
 }
 
 #[tokio::test]

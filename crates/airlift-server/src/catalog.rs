@@ -8,7 +8,9 @@ pub(crate) mod publish;
 pub(crate) mod release;
 pub(crate) mod snapshot;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Semaphore};
@@ -21,7 +23,11 @@ use release::{Release, UnreadableRow};
 use snapshot::{Organization, Snapshot};
 
 /// Uploads that may be under way at once: each holds up to one part in memory.
-const MAX_UPLOADS: usize = 8;
+const MAX_UPLOADS: usize = 32;
+/// Of one organization.
+const MAX_UPLOADS_OF_ONE: usize = 4;
+/// How long an upload waits for its turn.
+const UPLOAD_WAIT: Duration = Duration::from_secs(30);
 
 /// Why the catalog could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +46,10 @@ pub(crate) struct Catalog {
     /// Held while a change goes from the database into the picture, so that an older read never replaces a newer one.
     changing: Mutex<()>,
     uploads: Semaphore,
+    /// The same for each organization that has published: one of them must not take all the places.
+    uploads_of: std::sync::Mutex<HashMap<i64, Arc<Semaphore>>>,
+    /// Held from the verdict about an image to its release, so that two publications are not judged by the same past.
+    publishing: Mutex<()>,
 }
 
 impl Catalog {
@@ -58,6 +68,8 @@ impl Catalog {
             snapshot: ArcSwap::from_pointee(snapshot),
             changing: Mutex::new(()),
             uploads: Semaphore::new(MAX_UPLOADS),
+            uploads_of: std::sync::Mutex::default(),
+            publishing: Mutex::new(()),
         })
     }
 

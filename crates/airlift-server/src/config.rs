@@ -16,7 +16,7 @@ pub struct Config {
     pub max_image_size: u64,
     /// In which order the places are searched where a release can lie. Default [`Resolution::Current`].
     pub resolution: Resolution,
-    /// Most devices that the registry holds for one organization. A check-in of one more is answered, but not recorded. Default 100 000.
+    /// Most devices that the registry holds for one organization. A check-in of one more is answered, but not recorded. Default 50 000.
     pub max_devices_per_organization: usize,
     /// Most devices that the registry holds in all, which bounds its memory (about 1 KiB a device). Default 100 000.
     pub max_devices: usize,
@@ -40,7 +40,7 @@ impl Config {
             http,
             max_image_size: 16 << 20,
             resolution: Resolution::default(),
-            max_devices_per_organization: 100_000,
+            max_devices_per_organization: 50_000,
             max_devices: 100_000,
             image_cache: 256 << 20,
             max_connections: 8192,

@@ -134,6 +134,7 @@ impl From<PublishError> for Problem {
             }
             PublishError::OtherChip { .. } => Self::conflict("chip-differs", detail),
             PublishError::OtherProject { .. } => Self::conflict("image-project-differs", detail),
+            PublishError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
             PublishError::StorageFull => storage_full(),
             PublishError::Store(_) => Self::internal(&detail),
             PublishError::Catalog(error) => error.into(),

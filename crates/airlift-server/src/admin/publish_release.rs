@@ -7,13 +7,14 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
+use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Principal;
 use super::create_organization::check_new_name;
 use super::list_releases::ListedRelease;
 use super::{Api, Problem};
-use crate::catalog::publish::{Order, is_version};
+use crate::catalog::publish::{Order, PublishError, is_version};
 use crate::catalog::release::{Release, TargetKind};
 use crate::name;
 
@@ -104,6 +105,10 @@ pub(super) async fn handle(
         force: parameters.force,
         published_by: principal.token,
     };
+    // What is announced to be too large is not received first.
+    if body.size_hint().lower() > api.max_image_size {
+        return Err(PublishError::TooLarge(api.max_image_size).into());
+    }
     publish(api, order, body, warnings).await
 }
 

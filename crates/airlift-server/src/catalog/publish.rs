@@ -4,15 +4,16 @@
 //! get its name, and only then does one row make the release visible. A connection or a server that dies at any point
 //! leaves what was offered before.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::inspect::{BadImage, Inspected, Inspector};
 use super::release::{self, Release, TargetKind};
 use super::snapshot::Organization;
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, MAX_UPLOADS_OF_ONE, UPLOAD_WAIT};
 use crate::clock::Clock;
 use crate::store::catalog::ReleaseRow;
 use crate::store::objects;
@@ -61,6 +62,8 @@ pub(crate) enum PublishError {
         "this place offers images of project {offered:?}, and this one says {found:?}: publish under another key, or repeat with force=true"
     )]
     OtherProject { offered: String, found: String },
+    #[error("too many uploads are under way: publish again when one of them is done")]
+    Busy,
     #[error("the upload broke off: {0}")]
     BrokenOff(String),
     #[error(
@@ -84,6 +87,30 @@ impl From<object_store::Error> for PublishError {
 }
 
 impl Catalog {
+    /// Waits for a place to receive an upload in: one of the organization's, then one of all.
+    async fn turn(
+        &self,
+        organization: i64,
+    ) -> Result<(OwnedSemaphorePermit, SemaphorePermit<'_>), PublishError> {
+        let own = {
+            let mut all = self
+                .uploads_of
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Semaphore::new(MAX_UPLOADS_OF_ONE));
+            Arc::clone(all.entry(organization).or_insert_with(new))
+        };
+        // In this order: who waits for the organization's place must not hold one of all.
+        let turn = async {
+            let own = own.acquire_owned().await?;
+            Ok::<_, AcquireError>((own, self.uploads.acquire().await?))
+        };
+        match tokio::time::timeout(UPLOAD_WAIT, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(PublishError::Busy),
+        }
+    }
+
     /// Publishes an image.
     pub(crate) async fn publish<E: std::fmt::Display>(
         &self,
@@ -92,13 +119,19 @@ impl Catalog {
         max_size: u64,
         clock: &dyn Clock,
     ) -> Result<Published, PublishError> {
-        let _slot = self.uploads.acquire().await;
+        let _turn = self.turn(order.organization.id).await?;
         let mut incoming = self.images.objects().receive().await?;
         let received = receive(&mut incoming, body, max_size).await;
-        let judged =
-            received.and_then(|found| self.judge(&order, &found).map(|verdict| (found, verdict)));
-        let (found, verdict) = match judged {
-            Ok(good) => good,
+        let found = match received {
+            Ok(found) => found,
+            Err(error) => {
+                incoming.discard().await;
+                return Err(error);
+            }
+        };
+        let _publishing = self.publishing.lock().await;
+        let verdict = match self.judge(&order, &found) {
+            Ok(verdict) => verdict,
             Err(error) => {
                 incoming.discard().await;
                 return Err(error);

@@ -146,7 +146,8 @@ impl EspHttp {
         let mut state = device.lock();
         state.hear(&device, &check_in, now);
         let decision = decide(&facts, release, &state.history());
-        let sent = (is_get && !facts.resuming).then_some(Blindly(facts.is_blind()));
+        let whole = is_get && !facts.resuming && !headers.is_conditional();
+        let sent = whole.then_some(Blindly(facts.is_blind()));
         state.told(&device, &decision, sent, now);
         let newly_changed = state.queue();
         drop(state);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 
 use super::device::Device;
 use crate::clock::Timestamp;
@@ -74,6 +74,14 @@ impl Registry {
             if count >= self.max_per_organization
                 || self.total.load(Ordering::Relaxed) >= self.max_total
             {
+                // Once: whoever fills the registry would fill the log as well.
+                static SAID: Once = Once::new();
+                SAID.call_once(|| {
+                    tracing::warn!(
+                        organization,
+                        "the registry is full: new devices are served, but not recorded"
+                    );
+                });
                 tracing::debug!(
                     organization,
                     node,

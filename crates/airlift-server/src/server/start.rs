@@ -253,7 +253,14 @@ impl Drop for RunningServer {
 /// Makes the data folder, makes sure that it is ours alone, and removes what a killed server left.
 fn claim(config: &Config) -> Result<File, StartError> {
     let at = |path: PathBuf| move |source| StartError::DataFolder { path, source };
-    std::fs::create_dir_all(&config.data).map_err(at(config.data.clone()))?;
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    // Token hashes, images, addresses of devices: nobody else's business on this machine.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder
+        .create(&config.data)
+        .map_err(at(config.data.clone()))?;
     let path = config.data.join("lock");
     let lock = File::options()
         .create(true)

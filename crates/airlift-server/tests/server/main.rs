@@ -5,6 +5,7 @@
 mod check_in;
 mod connections;
 mod curl;
+mod fairness;
 mod first_steps;
 mod full_disk;
 mod golden_requests;

@@ -259,10 +259,15 @@ impl<'a> ClientHeaders<'a> {
         report
     }
 
-    /// Whether the client asks for something behind the first byte.
+    /// Whether the client may be answered 304 because of what it has, and not because of a decision.
+    pub(super) fn is_conditional(&self) -> bool {
+        !self.if_none_match.is_empty()
+    }
+
+    /// Whether the client asks for something else than the whole image: the rest of one, or a look at its beginning.
     pub(super) fn resumes(&self) -> bool {
         self.range
-            .is_some_and(|range| !range.trim_ascii_start().starts_with(b"bytes=0-"))
+            .is_some_and(|range| range.trim_ascii() != b"bytes=0-")
     }
 }
 

@@ -71,11 +71,35 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         key: args.key.clone(),
         node: args.node.clone(),
     };
+    let names = [
+        ("--org", Some(&args.org)),
+        ("--project", args.project.as_ref()),
+        ("--key", Some(&args.key)),
+        ("--node", args.node.as_ref()),
+    ];
+    for (flag, name) in names {
+        check_name(flag, name)?;
+    }
     let published = runtime.block_on(publish(args, &place))?;
     if args.json {
         output::print(&format!("{}\n", serde_json::to_string_pretty(&published)?));
     } else {
         output::print(&summary(args, &place, &published));
+    }
+    Ok(())
+}
+
+/// A name goes into an address: what a URL parser would drop or read otherwise must not get that far.
+fn check_name(flag: &str, name: Option<&String>) -> anyhow::Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+:".contains(&byte);
+    if let Some(name) = name
+        && (!(1..=64).contains(&name.len())
+            || matches!(name.as_str(), "." | "..")
+            || !name.bytes().all(allowed))
+    {
+        anyhow::bail!(
+            "{flag} {name:?} is not a name: use 1 to 64 ASCII letters, digits and any of - _ . + :"
+        );
     }
     Ok(())
 }

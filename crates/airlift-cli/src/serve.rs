@@ -63,6 +63,12 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     }
     text += &format!("\n{}\n", look.dim("Press Ctrl-C to stop."));
     output::print(&text);
+    if let Some(token) = server.admin_token().filter(|_| output::reader_is_gone()) {
+        // It is shown once and kept nowhere: better in the log than lost.
+        eprintln!(
+            "airlift: standard output cannot be written; the admin token, shown only now: {token}"
+        );
+    }
 
     stop.wait().await;
     tracing::info!("stopping: finishing the requests under way");

@@ -196,3 +196,16 @@ fn damaged_files_never_crash_the_tool() {
         refusal(&airlift("show", &file, &["--json"]), &file);
     }
 }
+
+#[test]
+fn an_app_is_no_boot_loader() {
+    let file = golden("app/app_esp32_v1.bin");
+    let message = refusal(&airlift("verify", &file, &["--bootloader"]), &file);
+    assert!(message.contains("not a boot loader"), "{message}");
+    let loader = golden("app/bootloader_esp32c3.bin");
+    assert!(
+        airlift("verify", &loader, &["--bootloader"])
+            .status
+            .success()
+    );
+}

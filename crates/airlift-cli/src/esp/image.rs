@@ -160,6 +160,9 @@ impl Verify {
 
     /// What is demanded beyond a sound image.
     fn check_app(&self, summary: &Summary) -> anyhow::Result<()> {
+        if self.bootloader && summary.app.is_some() {
+            anyhow::bail!("it is an app, not a boot loader");
+        }
         if self.project.is_none() && self.min_secure_version.is_none() {
             return Ok(());
         }

@@ -382,3 +382,23 @@ fn a_data_folder_or_a_port_that_is_taken_is_named() {
     assert_eq!(serve("data3", "nowhere").run().status.code(), Some(2));
     field.is_at("1.1.0");
 }
+
+#[test]
+fn a_name_that_an_address_would_change_is_refused() {
+    let field = Field::new();
+    field.write("app.bin", &image("2.0.0", 50_000));
+    for name in ["a\nb", "", "..", "a b", "a/b", "ü"] {
+        airlift(["publish", "--org", name, "--project", "lotus", "--key", "k"])
+            .args([
+                "--version",
+                "1",
+                "--token",
+                "t",
+                "--server",
+                &field.server.url,
+            ])
+            .arg(field.path("app.bin"))
+            .run()
+            .refused(&["--org", "is not a name"]);
+    }
+}

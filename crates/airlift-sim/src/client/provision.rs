@@ -113,19 +113,23 @@ pub fn provision(
     app: &[u8],
 ) -> Result<(), ProvisionFileError> {
     let geometry = Geometry::new(WORD, SECTOR, size)?;
-    let made = Nor::create_file(path, geometry)
-        .map_err(ProvisionFileError::from)
-        .and_then(|nor| fill(&Flash::new(nor), table, app));
-    match &made {
-        Ok(()) => {}
-        // What is there is somebody else's.
-        Err(ProvisionFileError::File(FlashFileError::Io { source, .. }))
-            if source.kind() == io::ErrorKind::AlreadyExists => {}
-        // Half a device is of no use to anybody.
-        Err(_) => {
-            let _ = std::fs::remove_file(path);
-        }
+    let at = |source| FlashFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if path.exists() {
+        return Err(at(io::ErrorKind::AlreadyExists.into()).into());
     }
+    // Under another name until it is whole: half a device is of no use to anybody, and a killed process leaves no other.
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = Path::new(&draft);
+    let made = Nor::create_file(draft, geometry)
+        .map_err(ProvisionFileError::from)
+        .and_then(|nor| fill(&Flash::new(nor), table, app))
+        // Unlike a rename, this takes nobody else's place.
+        .and_then(|()| Ok(std::fs::hard_link(draft, path).map_err(at)?));
+    let _ = std::fs::remove_file(draft);
     made
 }
 

@@ -4,12 +4,13 @@ use std::{convert::Infallible, pin::pin, task};
 
 use airlift_device::{
     flash::Region,
-    journal::{Journal, Phase, Record},
+    journal::{Journal, Phase, Record, Subject},
 };
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
 const SECTOR: usize = 512;
-const LEN: usize = 3 * SECTOR;
+/// Two pages of 2 KiB.
+const LEN: usize = 8 * SECTOR;
 const REGION: Region = Region::new(0, LEN as u32);
 
 /// Whatever lies in the region, a record that was appended is the state at the next boot, and the marks never speak of more

@@ -38,6 +38,42 @@ pub enum Refusal {
         /// The least that the device allows.
         required: u32,
     },
+    /// There is no partition of this name.
+    UnknownPartition,
+    /// The partition is marked as readonly in the partition table.
+    ReadOnly,
+    /// The scheme is not for partitions of this type.
+    WrongKind,
+    /// The partition, or the place for its copy, is not whole sectors inside the flash.
+    Alignment,
+    /// The partition, or the place for its copy, overlaps the running app.
+    RunningApp,
+    /// The partition overlaps an app slot.
+    AppSlot,
+    /// The partition, or the place for its copy, overlaps the engine's journal.
+    Journal,
+    /// The partition, or the place for its copy, overlaps the boot selection.
+    BootSelection,
+    /// The place for the copy overlaps the partition itself.
+    CopyInPartition,
+    /// The place for the copy is too small.
+    CopyTooBig {
+        /// Bytes that must be copied.
+        length: u32,
+        /// Bytes of the place.
+        place: u32,
+    },
+    /// The bytes of the region are the only good copy of a partition whose update was interrupted: it must be finished, or restored, first.
+    HoldsCopy {
+        /// Where that partition starts.
+        partition: u32,
+    },
+    /// The place was needed for another update.
+    Displaced,
+    /// A version or a source of more bytes than the journal keeps.
+    DescriptionTooLong,
+    /// A partition table that moves what the engine works with, or is no table.
+    PartitionTable,
 }
 
 impl Refusal {
@@ -53,6 +89,20 @@ impl Refusal {
             Self::ReadBack => 7,
             Self::Project => 8,
             Self::SecureVersion { .. } => 9,
+            Self::UnknownPartition => 10,
+            Self::ReadOnly => 11,
+            Self::WrongKind => 12,
+            Self::Alignment => 13,
+            Self::RunningApp => 14,
+            Self::AppSlot => 15,
+            Self::Journal => 16,
+            Self::BootSelection => 17,
+            Self::CopyInPartition => 18,
+            Self::CopyTooBig { .. } => 19,
+            Self::HoldsCopy { .. } => 20,
+            Self::Displaced => 21,
+            Self::DescriptionTooLong => 22,
+            Self::PartitionTable => 23,
             Self::Image(error) => 32 + error.code(),
         }
     }
@@ -69,6 +119,20 @@ impl Refusal {
             7 => "read-back",
             8 => "project",
             9 => "secure-version",
+            10 => "unknown-partition",
+            11 => "read-only",
+            12 => "wrong-kind",
+            13 => "alignment",
+            14 => "running-app",
+            15 => "app-slot",
+            16 => "journal",
+            17 => "boot-selection",
+            18 => "copy-in-partition",
+            19 => "copy-too-big",
+            20 => "holds-copy",
+            21 => "displaced",
+            22 => "description-too-long",
+            23 => "partition-table",
             code if code >= 32 => ImageError::token(code - 32),
             _ => "unknown",
         }
@@ -98,6 +162,26 @@ impl fmt::Display for Refusal {
                 f,
                 "the image's security version {image} is below {required}, the least that this device allows"
             ),
+            Self::UnknownPartition => f.write_str("there is no partition of this name"),
+            Self::ReadOnly => f.write_str("the partition is readonly"),
+            Self::WrongKind => f.write_str("the scheme is not for partitions of this type"),
+            Self::Alignment => f.write_str("the partition, or the place for its copy, is not whole sectors inside the flash"),
+            Self::RunningApp => f.write_str("the partition, or the place for its copy, overlaps the running app"),
+            Self::AppSlot => f.write_str("the partition overlaps an app slot"),
+            Self::Journal => f.write_str("the partition, or the place for its copy, overlaps the journal"),
+            Self::BootSelection => f.write_str("the partition, or the place for its copy, overlaps the boot selection"),
+            Self::CopyInPartition => f.write_str("the place for the copy overlaps the partition itself"),
+            Self::CopyTooBig { length, place } => write!(
+                f,
+                "the place for the copy has {place} bytes, and {length} must be copied"
+            ),
+            Self::HoldsCopy { partition } => write!(
+                f,
+                "the place holds the only good copy of the partition at {partition:#x}, whose update was interrupted: finish or restore that first"
+            ),
+            Self::Displaced => f.write_str("its place was needed for another update"),
+            Self::DescriptionTooLong => f.write_str("the version or the source is too long for the journal"),
+            Self::PartitionTable => f.write_str("not a partition table that leaves the running app, the boot selection and the journal where they are"),
         }
     }
 }
@@ -129,6 +213,13 @@ pub enum Error<E> {
     Flash(E),
     /// The journal does not take what is written to it.
     Journal,
+    /// The journal has no room for another unfinished update.
+    JournalFull,
+    /// The update of a partition was interrupted, and [`Updater::recover`](crate::Updater::recover) was not called.
+    NotRecovered {
+        /// Where the partition starts.
+        partition: u32,
+    },
     /// The boot selection does not take what is written to it.
     BootSelection,
     /// The regions do not fit the flash or each other.
@@ -165,6 +256,13 @@ impl<E: fmt::Debug> fmt::Display for Error<E> {
         match self {
             Self::Flash(error) => write!(f, "the flash failed: {error:?}"),
             Self::Journal => f.write_str("the journal cannot be written"),
+            Self::JournalFull => f.write_str(
+                "the journal has no room for another unfinished update: finish one, or make its partition larger",
+            ),
+            Self::NotRecovered { partition } => write!(
+                f,
+                "the update of the partition at {partition:#x} was interrupted: start the engine with `recover`"
+            ),
             Self::BootSelection => f.write_str("the boot selection cannot be written"),
             Self::Layout(LayoutError::Journal) => {
                 f.write_str("the journal must be two or more whole sectors inside the flash")

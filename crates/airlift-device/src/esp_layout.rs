@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use airlift_formats::esp::partition_table::{Partition, PartitionTable, PartitionType, SlotError};
+use airlift_formats::esp::partition_table::{
+    Partition, PartitionTable, PartitionType, SlotError, subtype,
+};
 
 use crate::flash::Region;
 use crate::status::Layout;
@@ -15,6 +17,7 @@ use crate::status::Layout;
 pub struct EspLayout {
     slots: [Region; 16],
     count: u8,
+    factory: Option<Region>,
     /// The `otadata` partition.
     pub otadata: Region,
     /// The journal.
@@ -68,6 +71,9 @@ impl EspLayout {
         let mut layout = Self {
             slots: [Region::default(); 16],
             count: slots.count(),
+            factory: table
+                .find(PartitionType::APP, subtype::APP_FACTORY)
+                .map(|partition| region(&partition)),
             otadata: region(&otadata),
             journal: region(&journal),
         };
@@ -94,6 +100,7 @@ impl EspLayout {
     pub fn layout(&self) -> Layout<'_> {
         Layout {
             slots: self.slots(),
+            factory: self.factory,
             journal: self.journal,
         }
     }

@@ -9,6 +9,7 @@ mod slot_writer;
 
 use super::{NorFlash, dual};
 use crate::Error;
+use crate::flash::Region;
 
 pub use crate::esp_layout::{EspLayout, EspLayoutError};
 pub use crate::slot_state::SlotState;
@@ -26,6 +27,9 @@ pub(crate) use slot_writer::SlotWriter;
 #[dual(AFIT)]
 #[allow(async_fn_in_trait)] // The engine is driven by one task; it asks for no `Send`.
 pub trait BootControl {
+    /// Where the boot selection lies: no update may go there.
+    fn region(&self) -> Region;
+
     /// What the boot selection says of `slot`.
     async fn slot_state<F: NorFlash>(
         &mut self,

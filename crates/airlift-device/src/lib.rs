@@ -33,6 +33,7 @@ pub mod notify;
 mod record;
 mod slot_state;
 mod status;
+mod target;
 pub mod verify;
 
 // The engine is written once, with `async`, and compiled twice: `#[dual]` takes the `async` out of the second. A state machine
@@ -47,6 +48,7 @@ mod asynchronous {
 
     pub mod install;
     pub mod journal;
+    pub mod partition;
     pub(crate) mod updater;
 }
 
@@ -60,12 +62,13 @@ pub mod blocking {
 
     pub mod install;
     pub mod journal;
+    pub mod partition;
     mod updater;
 
     pub use updater::{Download, Updater};
 }
 
 pub use asynchronous::updater::{Download, Updater};
-pub use asynchronous::{install, journal};
+pub use asynchronous::{install, journal, partition};
 pub use error::{Error, LayoutError, Refusal};
 pub use status::{Layout, MAX_ATTEMPTS, Offer, Outcome, Status};

@@ -1,35 +1,122 @@
 //! One record of the journal, as bytes: see `docs/journal.md`.
 
-use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
+use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 
-/// Bytes of one record; a multiple of every supported flash word (1 to 64 bytes).
+use crate::flash::Region;
+
+/// Bytes of the head of a record, and of each block of its tail; a multiple of every supported flash word (1 to 64 bytes).
 pub const RECORD_LEN: u32 = 64;
 
+/// Bytes that the tail of a record can hold.
+pub const TAIL_LEN: usize = TAIL_BLOCKS * BLOCK_ROOM - CHECK_LEN;
+
+const TAIL_BLOCKS: usize = 4;
+/// The first byte of a tail's block is [`TAIL_MARK`].
+const BLOCK_ROOM: usize = RECORD_LEN as usize - 1;
+const CHECK_LEN: usize = 4;
+
 const MAGIC: u16 = 0x4A41; // "AJ"
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// First byte of every block of a tail. What is in a tail can come from outside: a block must never be taken for a record, also when
+/// a torn erase has spared the tail and not the record that it belongs to.
+const TAIL_MARK: u8 = b'T';
+
+/// Flags of a record.
+const REPORTED: u8 = 1;
+const GONE: u8 = 2;
+/// The record is the first one of its page that does not merely repeat one of the page before.
+const SEAL: u8 = 4;
+const TAIL_SHIFT: u32 = 4;
+
+/// What a record is about. There is one state for each subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject(pub(crate) u32);
+
+impl Subject {
+    /// The app update.
+    pub const APP: Self = Self(0);
+
+    /// The partition that starts at `offset`. Partitions start at sectors, so the low bits are free.
+    pub const fn partition(offset: u32) -> Self {
+        Self(offset | 1)
+    }
+
+    /// The data that the app in `slot` wants: the second step of a two-step update.
+    pub const fn data_of(slot: u8) -> Self {
+        Self((slot as u32) << 8 | 2)
+    }
+
+    /// Start of the partition that it is about.
+    pub const fn partition_offset(self) -> Option<u32> {
+        if self.0 & 3 == 1 {
+            Some(self.0 & !3)
+        } else {
+            None
+        }
+    }
+
+    /// The slot of the app whose data it is about.
+    pub const fn slot(self) -> Option<u8> {
+        if self.0 & 3 == 2 {
+            Some((self.0 >> 8) as u8)
+        } else {
+            None
+        }
+    }
+}
 
 /// The step that an update has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
-    /// The slot is being written; the marks say how far.
+    /// Nothing is known of the subject any more.
+    Void = 0,
+
+    /// App: the slot is being written; the marks say how far.
     Downloading = 1,
-    /// Whole and verified in the slot; the boot selection does not name it.
+    /// App: whole and verified in the slot; the boot selection does not name it.
     Staged = 2,
-    /// The boot selection is being, or has been, told to try the slot.
+    /// App: the boot selection is being, or has been, told to try the slot.
     Armed = 3,
-    /// The image runs on trial.
+    /// App: the image runs on trial.
     OnTrial = 4,
-    /// The application said that the image is good; the boot selection is being told.
+    /// App: the application said that the image is good; the boot selection is being told.
     Confirming = 5,
-    /// The application said that the image is bad; the boot selection is being told.
+    /// App: the application said that the image is bad; the boot selection is being told.
     Rejecting = 6,
-    /// Ended: the image runs and is confirmed.
+    /// App, ended: the image runs and is confirmed.
     Confirmed = 7,
-    /// Ended: the boot loader or the application went back to the image before.
+    /// App, ended: the boot loader or the application went back to the image before.
     RolledBack = 8,
-    /// Ended: the image was refused before it became bootable.
+    /// App, ended: the image was refused before it became bootable.
     Refused = 9,
+
+    /// Partition: its old content is being copied to the backup. The partition is whole.
+    Saving = 16,
+    /// Partition: it is being written; the marks say how far. It is not whole.
+    Writing = 17,
+    /// Partition: the new content is being written to the staging place. The partition is whole.
+    Staging = 18,
+    /// Partition: the new content is whole and verified in the staging place. The partition is whole.
+    Ready = 19,
+    /// Partition: the new content is being copied from the staging place to it. It is not whole.
+    Copying = 20,
+    /// Partition: its content is being put back. It is not whole.
+    Restoring = 21,
+    /// Partition, ended: it holds the new content.
+    Updated = 22,
+    /// Partition, ended: what it held before was put back.
+    Restored = 23,
+    /// Partition, ended: it was never touched.
+    Declined = 24,
+
+    /// Data of an app: they are in no slot.
+    Missing = 32,
+    /// Data of an app: they are being written; the marks say how far.
+    Fetching = 33,
+    /// Data of an app: whole and verified in the slot.
+    Present = 34,
 }
 
 impl Phase {
@@ -41,12 +128,23 @@ impl Phase {
         )
     }
 
-    pub(crate) fn is_trial(self) -> bool {
+    pub(crate) const fn is_trial(self) -> bool {
         matches!(self, Self::OnTrial | Self::Confirming)
+    }
+
+    /// The partition is not whole.
+    pub(crate) const fn is_damaged(self) -> bool {
+        matches!(self, Self::Writing | Self::Copying | Self::Restoring)
+    }
+
+    /// Nothing is lost when the record is forgotten, once the outcome was reported.
+    pub(crate) const fn is_ended(self) -> bool {
+        matches!(self, Self::Updated | Self::Restored | Self::Declined)
     }
 
     const fn from_u8(value: u8) -> Option<Self> {
         Some(match value {
+            0 => Self::Void,
             1 => Self::Downloading,
             2 => Self::Staged,
             3 => Self::Armed,
@@ -56,38 +154,91 @@ impl Phase {
             7 => Self::Confirmed,
             8 => Self::RolledBack,
             9 => Self::Refused,
+            16 => Self::Saving,
+            17 => Self::Writing,
+            18 => Self::Staging,
+            19 => Self::Ready,
+            20 => Self::Copying,
+            21 => Self::Restoring,
+            22 => Self::Updated,
+            23 => Self::Restored,
+            24 => Self::Declined,
+            32 => Self::Missing,
+            33 => Self::Fetching,
+            34 => Self::Present,
             _ => return None,
         })
     }
 }
 
-/// One state of one update.
+/// One state of one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
+    /// What it is about.
+    pub subject: Subject,
     /// How far the update is.
     pub phase: Phase,
-    /// The slot that it goes to.
+    /// App and data: the slot that the bytes go to. Partition: the scheme.
     pub slot: u8,
     /// How often the boot selection was told to try the image.
     pub attempts: u8,
-    /// Why it ended, for [`Phase::RolledBack`], [`Phase::Rejecting`] and [`Phase::Refused`]: see
+    /// Why it ended, for [`Phase::RolledBack`], [`Phase::Rejecting`], [`Phase::Refused`], [`Phase::Restored`] and [`Phase::Declined`]: see
     /// [`Refusal::code`](crate::Refusal::code) and [`Outcome`](crate::Outcome). 0: no reason.
     pub reason: u8,
     /// The outcome has been told to the server.
     pub reported: bool,
+    /// App: the slot was needed for something else, and does not hold the image any more.
+    pub gone: bool,
     /// Length of the image in bytes.
     pub length: u32,
-    /// Bytes of the image that one mark stands for; a multiple of the sector size. 0: no marks.
+    /// Bytes that were durable when the record was written; the marks count from there. A multiple of the sector size.
+    pub progress: u32,
+    /// Bytes that one mark stands for; a multiple of the sector size. 0: no marks.
     pub stride: u32,
     /// SHA-256 of the image.
     pub sha256: [u8; 32],
 }
 
+/// Where a record stands in the journal.
+pub(crate) struct Place {
+    pub(crate) sequence: u32,
+    pub(crate) seal: bool,
+    /// Blocks of the tail.
+    pub(crate) tail: u8,
+}
+
 impl Record {
-    pub(crate) fn emit(&self, sequence: u32) -> [u8; RECORD_LEN as usize] {
+    /// The state of `subject` in `phase` that has to do with an image.
+    pub const fn new(subject: Subject, phase: Phase, length: u32, sha256: [u8; 32]) -> Self {
+        Self {
+            subject,
+            phase,
+            slot: 0,
+            attempts: 0,
+            reason: 0,
+            reported: false,
+            gone: false,
+            length,
+            progress: 0,
+            stride: 0,
+            sha256,
+        }
+    }
+
+    pub(crate) fn emit(&self, place: &Place) -> [u8; RECORD_LEN as usize] {
         let mut bytes = [0; RECORD_LEN as usize];
-        let (body, check) = bytes.split_at_mut(RECORD_LEN as usize - 4);
-        let fields: [&[u8]; 6] = [
+        let (body, check) = bytes.split_at_mut(RECORD_LEN as usize - CHECK_LEN);
+        let mut flags = place.tail << TAIL_SHIFT;
+        for (flag, bit) in [
+            (self.reported, REPORTED),
+            (self.gone, GONE),
+            (place.seal, SEAL),
+        ] {
+            if flag {
+                flags |= bit;
+            }
+        }
+        let fields: [&[u8]; 8] = [
             &MAGIC.to_le_bytes(),
             &[
                 VERSION,
@@ -95,12 +246,14 @@ impl Record {
                 self.slot,
                 self.attempts,
                 self.reason,
-                self.reported.into(),
+                flags,
             ],
-            &sequence.to_le_bytes(),
+            &place.sequence.to_le_bytes(),
             &self.length.to_le_bytes(),
             &self.stride.to_le_bytes(),
             &self.sha256,
+            &self.subject.0.to_le_bytes(),
+            &self.progress.to_le_bytes(),
         ];
         for (to, from) in body.iter_mut().zip(fields.into_iter().flatten()) {
             *to = *from;
@@ -109,10 +262,10 @@ impl Record {
         bytes
     }
 
-    pub(crate) fn parse(bytes: &[u8; RECORD_LEN as usize]) -> Option<(u32, Self)> {
-        let (body, check) = bytes.split_last_chunk::<4>()?;
+    pub(crate) fn parse(bytes: &[u8; RECORD_LEN as usize]) -> Option<(Place, Self)> {
+        let (body, check) = bytes.split_last_chunk::<CHECK_LEN>()?;
         let (head, rest) = body.split_first_chunk::<8>()?;
-        let [m0, m1, version, phase, slot, attempts, reason, reported] = *head;
+        let [m0, m1, version, phase, slot, attempts, reason, flags] = *head;
         // The cheap look first: most positions of a journal are blank.
         if u16::from_le_bytes([m0, m1]) != MAGIC
             || version != VERSION
@@ -123,31 +276,174 @@ impl Record {
         let (sequence, rest) = rest.split_first_chunk::<4>()?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (stride, rest) = rest.split_first_chunk::<4>()?;
-        let (sha256, _) = rest.split_first_chunk::<32>()?;
+        let (sha256, rest) = rest.split_first_chunk::<32>()?;
+        let (subject, rest) = rest.split_first_chunk::<4>()?;
+        let (progress, _) = rest.split_first_chunk::<4>()?;
+        let place = Place {
+            sequence: u32::from_le_bytes(*sequence),
+            seal: flags & SEAL != 0,
+            tail: flags >> TAIL_SHIFT,
+        };
+        if usize::from(place.tail) > TAIL_BLOCKS {
+            return None;
+        }
         let record = Self {
+            subject: Subject(u32::from_le_bytes(*subject)),
             phase: Phase::from_u8(phase)?,
             slot,
             attempts,
             reason,
-            reported: reported != 0,
+            reported: flags & REPORTED != 0,
+            gone: flags & GONE != 0,
             length: u32::from_le_bytes(*length),
+            progress: u32::from_le_bytes(*progress),
             stride: u32::from_le_bytes(*stride),
             sha256: *sha256,
         };
-        Some((u32::from_le_bytes(*sequence), record))
+        Some((place, record))
+    }
+
+    /// Whether what it says of progress can be gone on with, on a flash with these sectors.
+    pub(crate) const fn is_sound(&self, sector: u32) -> bool {
+        self.progress.is_multiple_of(sector) && self.stride.is_multiple_of(sector)
     }
 
     /// How many marks the record has behind it.
     pub(crate) const fn marks(&self) -> u32 {
-        match self.stride {
-            0 => 0,
-            stride => self.length.div_ceil(stride),
+        if self.stride == 0 {
+            return 0;
+        }
+        // Data in a slot have a header in front, so there can be one more than the length says.
+        let end = self.length.saturating_add(RECORD_LEN);
+        end.saturating_sub(self.progress).div_ceil(self.stride)
+    }
+}
+
+/// The tail of a record while it is written or read.
+#[derive(Clone, Copy)]
+pub(crate) struct Tail {
+    pub(crate) bytes: [u8; TAIL_LEN],
+}
+
+impl Tail {
+    pub(crate) const EMPTY: Self = Self {
+        bytes: [0; TAIL_LEN],
+    };
+
+    /// How many blocks it takes to hold `len` bytes.
+    pub(crate) const fn blocks(len: usize) -> u8 {
+        if len == 0 {
+            0
+        } else {
+            (len + CHECK_LEN).div_ceil(BLOCK_ROOM) as u8
+        }
+    }
+
+    /// Block `number` of `blocks`. The last one ends with a CRC-32 over all bytes, and the record's sequence number, so that it
+    /// belongs to that record and no other.
+    pub(crate) fn block(&self, number: u8, blocks: u8, sequence: u32) -> [u8; RECORD_LEN as usize] {
+        let mut block = [0; RECORD_LEN as usize];
+        if let Some((mark, body)) = block.split_first_mut() {
+            *mark = TAIL_MARK;
+            let from = self.bytes.iter().skip(usize::from(number) * BLOCK_ROOM);
+            for (to, from) in body.iter_mut().zip(from) {
+                *to = *from;
+            }
+        }
+        if number + 1 == blocks
+            && let Some(check) = block.last_chunk_mut::<CHECK_LEN>()
+        {
+            *check = self.check(blocks, sequence);
+        }
+        block
+    }
+
+    /// Takes a block that was read. `false`: it is none, or the CRC of the last one is wrong.
+    pub(crate) fn take(
+        &mut self,
+        block: &[u8; RECORD_LEN as usize],
+        number: u8,
+        blocks: u8,
+        sequence: u32,
+    ) -> bool {
+        let Some((mark, body)) = block.split_first() else {
+            return false;
+        };
+        let mut room = BLOCK_ROOM;
+        if number + 1 == blocks {
+            room -= CHECK_LEN;
+        }
+        let to = self.bytes.iter_mut().skip(usize::from(number) * BLOCK_ROOM);
+        for (to, from) in to.zip(body.iter().take(room)) {
+            *to = *from;
+        }
+        *mark == TAIL_MARK
+            && (number + 1 < blocks || block.last_chunk() == Some(&self.check(blocks, sequence)))
+    }
+
+    fn check(&self, blocks: u8, sequence: u32) -> [u8; CHECK_LEN] {
+        let len = (usize::from(blocks) * BLOCK_ROOM).saturating_sub(CHECK_LEN);
+        let mut digest = crc_digest();
+        digest.update(self.bytes.get(..len).unwrap_or_default());
+        digest.update(&sequence.to_le_bytes());
+        digest.finalize().to_le_bytes()
+    }
+}
+
+/// The tail of a partition's record: where the good copy of some content lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CopyTail {
+    /// The whole partition.
+    pub(crate) target: u32,
+    /// Where the copy lies.
+    pub(crate) place: Region,
+    /// What it is a copy of: 0 until it is whole.
+    pub(crate) length: u32,
+    pub(crate) sha256: [u8; 32],
+}
+
+impl CopyTail {
+    pub(crate) const LEN: usize = 48;
+
+    pub(crate) fn emit(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        let fields: [&[u8]; 5] = [
+            &self.target.to_le_bytes(),
+            &self.place.offset.to_le_bytes(),
+            &self.place.len.to_le_bytes(),
+            &self.length.to_le_bytes(),
+            &self.sha256,
+        ];
+        for (to, from) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
+            *to = *from;
+        }
+        bytes
+    }
+
+    pub(crate) fn parse(tail: &Tail) -> Self {
+        let mut words = [0; 4];
+        let (bytes, rest) = tail.bytes.split_at_checked(16).unwrap_or_default();
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        let [target, offset, len, length] = words;
+        Self {
+            target,
+            place: Region::new(offset, len),
+            length,
+            sha256: rest.first_chunk().copied().unwrap_or_default(),
         }
     }
 }
 
 /// CRC-32 (IEEE), bit by bit: a table would cost more flash than the journal itself.
 pub(crate) fn crc(bytes: &[u8]) -> u32 {
-    const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
-    CRC.checksum(bytes)
+    let mut digest = crc_digest();
+    digest.update(bytes);
+    digest.finalize()
+}
+
+fn crc_digest() -> Digest<'static, u32, NoTable> {
+    static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+    CRC.digest()
 }

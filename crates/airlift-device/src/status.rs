@@ -1,5 +1,6 @@
 //! What goes into the engine and what it says of itself: the same for both flavours.
 
+use crate::Refusal;
 use crate::flash::Region;
 use crate::record::{Phase, Record};
 
@@ -13,8 +14,21 @@ pub const MAX_ATTEMPTS: u8 = 3;
 pub struct Layout<'l> {
     /// The app slots; the slot number is the index.
     pub slots: &'l [Region],
-    /// The journal's region: two sectors or more.
+    /// An app that runs when none of the slots does, and that is never updated.
+    pub factory: Option<Region>,
+    /// The journal's region: two sectors or more, and 4 KiB or more.
     pub journal: Region,
+}
+
+impl<'l> Layout<'l> {
+    /// Slots and a journal, without a factory app.
+    pub const fn new(slots: &'l [Region], journal: Region) -> Self {
+        Self {
+            slots,
+            factory: None,
+            journal,
+        }
+    }
 }
 
 /// An image that is offered.
@@ -24,6 +38,27 @@ pub struct Offer {
     pub length: u32,
     /// Its SHA-256.
     pub sha256: [u8; 32],
+}
+
+impl Offer {
+    /// Refuses what is empty, or too big for `room` bytes.
+    pub(crate) const fn check_fits(&self, room: u32) -> Result<(), Refusal> {
+        if self.length == 0 {
+            return Err(Refusal::Empty);
+        }
+        if self.length > room {
+            return Err(Refusal::TooBig {
+                length: self.length,
+                slot: room,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the record speaks of this very image.
+    pub(crate) fn is_of(&self, record: &Record) -> bool {
+        record.length == self.length && record.sha256 == self.sha256
+    }
 }
 
 /// How the last update ended.

@@ -12,12 +12,17 @@
 //! Each arrow is one journal record written *before* the flash is changed, so that [`Updater::start`], which every boot
 //! begins with, can tell from the journal and the boot selection what really happened.
 
+mod claims;
 mod download;
+mod transfer;
 
+pub(crate) use claims::APP_ID;
 pub use download::Download;
+pub(crate) use download::check_buffer;
+pub(crate) use transfer::{Transfer, digest_flash, read_part};
 
 use super::install::{BootControl, SlotState};
-use super::journal::{Journal, Phase, RECORD_LEN, Record};
+use super::journal::{Journal, Phase, RECORD_LEN, Record, Subject};
 use super::{NorFlash, dual};
 use crate::error::LayoutError;
 use crate::flash::Region;
@@ -28,11 +33,11 @@ use crate::{Error, Layout, MAX_ATTEMPTS, Offer, Status};
 /// The engine: owns the flash and the boot selection.
 #[derive(Debug)]
 pub struct Updater<'l, F, B> {
-    flash: F,
+    pub(crate) flash: F,
     boot: B,
-    layout: Layout<'l>,
-    running: Option<u8>,
-    journal: Journal,
+    pub(crate) layout: Layout<'l>,
+    pub(crate) running: Option<u8>,
+    pub(crate) journal: Journal,
     /// Of a download: bytes that are durable.
     durable: u32,
     /// Of a trial: the boot loader goes back by itself.
@@ -41,16 +46,38 @@ pub struct Updater<'l, F, B> {
 
 #[dual(AFIT)]
 impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
-    /// Starts the engine, once at every boot: finds out what the last power cut or reboot interrupted, and repairs what
-    /// needs it. There is no other way to get an updater, so this cannot be forgotten.
+    /// Starts the engine of a device that updates nothing but its app, once at every boot: finds out what the last power cut or reboot
+    /// interrupted, and repairs what needs it. For a device that updates partitions, there is [`recover`](Self::recover). There is no
+    /// other way to get an updater, so this cannot be forgotten.
     ///
     /// `running` is the slot that the boot loader started, `None` for a factory app outside of the slots.
     ///
     /// # Errors
     ///
-    /// [`Error::Layout`] if the regions do not fit the flash or each other; an error of the flash. Repairs are idempotent:
-    /// call again after the next boot.
+    /// [`Error::Layout`] if the regions do not fit the flash or each other; [`Error::NotRecovered`] if the update of a partition was
+    /// interrupted, so that it is `recover` that must be called; an error of the flash. Repairs are idempotent: call again after the next boot.
     pub async fn start(
+        flash: F,
+        boot: B,
+        layout: Layout<'l>,
+        running: Option<u8>,
+    ) -> Result<Self, Error<F::Error>> {
+        let mut updater = Self::start_app(flash, boot, layout, running).await?;
+        let mut number = 0;
+        while let Some(subject) = updater.journal.subject(number) {
+            number += 1;
+            let record = updater.journal.find(&mut updater.flash, subject).await;
+            if let Some(partition) = subject.partition_offset()
+                && record.is_some_and(|record| record.phase.is_damaged())
+            {
+                return Err(Error::NotRecovered { partition });
+            }
+        }
+        Ok(updater)
+    }
+
+    /// The app's half of every start.
+    pub(crate) async fn start_app(
         mut flash: F,
         boot: B,
         layout: Layout<'l>,
@@ -67,7 +94,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             flash,
             boot,
         };
-        updater.recover().await?;
+        updater.recover_app().await?;
         Ok(updater)
     }
 
@@ -179,7 +206,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         match self.journal.current().copied() {
             Some(mut record) if outcome_of(&record).is_some() && !record.reported => {
                 record.reported = true;
-                self.journal.append(&mut self.flash, record).await
+                self.journal.append(&mut self.flash, record, &[]).await
             }
             _ => Ok(()),
         }
@@ -199,7 +226,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     }
 
     /// Compares the journal with what really runs.
-    async fn recover(&mut self) -> Result<(), Error<F::Error>> {
+    async fn recover_app(&mut self) -> Result<(), Error<F::Error>> {
         match self.journal.current().copied() {
             Some(record) if record.phase.is_pending() && self.running == Some(record.slot) => {
                 self.recover_running(record.phase).await
@@ -207,7 +234,8 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             Some(record) if record.phase.is_pending() => self.recover_not_running(record).await,
             record => {
                 if record.is_some_and(|record| record.phase == Phase::Downloading) {
-                    self.durable = self.journal.marked(&mut self.flash).await;
+                    let marked = self.journal.marked(&mut self.flash, Subject::APP).await;
+                    self.durable = marked.min(record.map_or(0, |record| record.length));
                 }
                 self.recover_foreign().await
             }
@@ -224,17 +252,9 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             return Ok(());
         }
         self.monitored = state == SlotState::OnTrial;
-        let record = Record {
-            phase: Phase::OnTrial,
-            slot,
-            attempts: 0,
-            reason: 0,
-            reported: false,
-            length: 0,
-            stride: 0,
-            sha256: [0; 32],
-        };
-        self.journal.append(&mut self.flash, record).await
+        let mut record = Record::new(Subject::APP, Phase::OnTrial, 0, [0; 32]);
+        record.slot = slot;
+        self.journal.append(&mut self.flash, record, &[]).await
     }
 
     /// The image of the update is what runs.
@@ -289,6 +309,16 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         }
     }
 
+    /// Where the boot selection lies.
+    pub(crate) fn boot_region(&self) -> Region {
+        self.boot.region()
+    }
+
+    /// Nothing names `slot` any more, and what runs is what boots.
+    pub(crate) async fn release(&mut self, slot: u8) -> Result<(), Error<F::Error>> {
+        self.boot.release(&mut self.flash, slot, self.running).await
+    }
+
     /// Records the next phase of the update.
     async fn note(&mut self, phase: Phase, reason: u8) -> Result<(), Error<F::Error>> {
         let Some(mut record) = self.journal.current().copied() else {
@@ -298,13 +328,14 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         record.reason = reason;
         record.reported = false;
         record.stride = 0;
+        record.progress = 0;
         match phase {
             Phase::Staged => {}
             Phase::Armed => record.attempts = record.attempts.saturating_add(1),
             // An image that was seen to start has used up none of its attempts.
             _ => record.attempts = 0,
         }
-        self.journal.append(&mut self.flash, record).await
+        self.journal.append(&mut self.flash, record, &[]).await
     }
 }
 
@@ -326,7 +357,8 @@ fn check_layout<F: NorFlash>(
         );
     }
     let sector = F::ERASE_SIZE as u32;
-    if !layout.journal.is_whole_sectors(sector, capacity) || layout.journal.len < 2 * sector {
+    let page = Journal::page::<F>();
+    if !layout.journal.is_whole_sectors(sector, capacity) || layout.journal.len < 2 * page {
         return Err(LayoutError::Journal);
     }
     if layout.slots.len() > 16

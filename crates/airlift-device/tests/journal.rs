@@ -2,7 +2,7 @@
 
 use airlift_device::Error;
 use airlift_device::flash::Region;
-use airlift_device::journal::{Journal, Phase, Record};
+use airlift_device::journal::{Journal, Phase, Record, Subject};
 use airlift_sim::flash::{
     Cut, CutGrain, Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on,
 };
@@ -13,16 +13,10 @@ const REGION: Region = Region::new(4096, 8192);
 const MODELS: [Model; 3] = [Model::And, Model::Once, Model::Ecc];
 
 fn record(number: u32, phase: Phase, stride: u32) -> Record {
-    Record {
-        phase,
-        slot: 1,
-        attempts: 0,
-        reason: 0,
-        reported: false,
-        length: 40_000 + number,
-        stride,
-        sha256: [number as u8; 32],
-    }
+    let mut record = Record::new(Subject::APP, phase, 40_000 + number, [number as u8; 32]);
+    record.slot = 1;
+    record.stride = stride;
+    record
 }
 
 fn flash<const W: usize>(model: Model) -> SimFlash<W, 4096> {
@@ -42,7 +36,10 @@ fn state(number: u32) -> Record {
 fn append<const W: usize>(flash: &mut SimFlash<W, 4096>, number: u32) -> Result<(), ()> {
     block_on(async {
         let mut journal = Journal::mount(flash, REGION).await;
-        journal.append(flash, state(number)).await.map_err(|_| ())
+        journal
+            .append(flash, state(number), &[])
+            .await
+            .map_err(|_| ())
     })
 }
 
@@ -123,31 +120,31 @@ fn marks_survive_and_count_what_is_durable() {
         block_on(async {
             let mut journal = Journal::mount(&mut flash, REGION).await;
             let download = record(3, Phase::Downloading, 4096);
-            journal.append(&mut flash, download).await.unwrap();
-            assert_eq!(journal.marked(&mut flash).await, 0);
+            journal.append(&mut flash, download, &[]).await.unwrap();
+            assert_eq!(journal.marked(&mut flash, Subject::APP).await, 0);
             for mark in 0..3 {
-                journal.mark(&mut flash, mark).await;
+                journal.mark(&mut flash, Subject::APP, mark).await;
             }
             assert_eq!(
                 Journal::mount(&mut flash, REGION)
                     .await
-                    .marked(&mut flash)
+                    .marked(&mut flash, Subject::APP)
                     .await,
                 3 * 4096
             );
             // One that is missing in between does not hide those behind it: it was programmed after its data, too.
-            journal.mark(&mut flash, 4).await;
-            assert_eq!(journal.marked(&mut flash).await, 5 * 4096);
+            journal.mark(&mut flash, Subject::APP, 4).await;
+            assert_eq!(journal.marked(&mut flash, Subject::APP).await, 5 * 4096);
             // The last stretch is a short one.
-            journal.mark(&mut flash, 9).await;
-            assert_eq!(journal.marked(&mut flash).await, download.length);
+            journal.mark(&mut flash, Subject::APP, 9).await;
+            assert_eq!(journal.marked(&mut flash, Subject::APP).await, 10 * 4096);
             // A record with other contents has no marks, and one beyond the end does nothing.
             journal
-                .append(&mut flash, record(4, Phase::Staged, 0))
+                .append(&mut flash, record(4, Phase::Staged, 0), &[])
                 .await
                 .unwrap();
-            journal.mark(&mut flash, 0).await;
-            assert_eq!(journal.marked(&mut flash).await, 0);
+            journal.mark(&mut flash, Subject::APP, 0).await;
+            assert_eq!(journal.marked(&mut flash, Subject::APP).await, 0);
             assert_eq!(journal.current(), Some(&record(4, Phase::Staged, 0)));
         });
     }
@@ -167,16 +164,16 @@ fn a_torn_mark_counts_or_does_not_and_nothing_else_is_harmed() {
             ));
             block_on(async {
                 let journal = Journal::mount(&mut flash, REGION).await;
-                journal.mark(&mut flash, 0).await;
+                journal.mark(&mut flash, Subject::APP, 0).await;
                 flash.flash().lock().power_on();
                 let journal = Journal::mount(&mut flash, REGION).await;
                 assert_eq!(journal.current(), Some(&state(5)));
-                let marked = journal.marked(&mut flash).await;
+                let marked = journal.marked(&mut flash, Subject::APP).await;
                 assert!(marked == 0 || marked == 4096, "{marked}");
                 // And it can be marked again, whatever the word looks like.
-                journal.mark(&mut flash, 0).await;
-                journal.mark(&mut flash, 1).await;
-                assert_eq!(journal.marked(&mut flash).await, 2 * 4096);
+                journal.mark(&mut flash, Subject::APP, 0).await;
+                journal.mark(&mut flash, Subject::APP, 1).await;
+                assert_eq!(journal.marked(&mut flash, Subject::APP).await, 2 * 4096);
             });
         }
     }
@@ -187,8 +184,8 @@ fn a_stride_is_as_short_as_the_sector_allows() {
     type Small = SimFlash<4, 4096>;
     type Large = SimFlash<32, 2048>;
     assert_eq!(Journal::stride::<Small>(1 << 20), 4096);
-    assert_eq!(Journal::stride::<Small>(4 << 20), 2 * 4096); // 1008 marks fit, 1024 sectors
-    assert_eq!(Journal::stride::<Large>(1 << 20), 9 * 2048); // 62 marks fit, 512 sectors
+    assert_eq!(Journal::stride::<Small>(4 << 20), 3 * 4096); // 480 marks fit into half a page, 1024 sectors
+    assert_eq!(Journal::stride::<Large>(1 << 20), 19 * 2048); // 28 marks fit, 512 sectors
     assert_eq!(Journal::stride::<Large>(1), 2048);
 }
 
@@ -253,11 +250,11 @@ fn a_record_that_did_not_take_is_written_again_elsewhere() {
             bad_writes: 3,
         };
         let mut journal = Journal::mount(&mut worn, REGION).await;
-        journal.append(&mut worn, state(1)).await.unwrap();
+        journal.append(&mut worn, state(1), &[]).await.unwrap();
         assert_eq!(current(&mut worn.flash), Some(state(1)));
         // A part that keeps nothing at all is reported, and the state stays what it was.
         worn.bad_writes = 1000;
-        let lost = journal.append(&mut worn, state(2)).await;
+        let lost = journal.append(&mut worn, state(2), &[]).await;
         assert_eq!(lost, Err(Error::Journal));
         assert_eq!(journal.current(), Some(&state(1)));
         assert_eq!(current(&mut worn.flash), Some(state(1)));

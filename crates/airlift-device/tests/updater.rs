@@ -15,10 +15,7 @@ type Engine<'l> = Updater<'l, Esp, EspOtadata>;
 const OTADATA: Region = Region::new(0, 0x2000);
 const JOURNAL: Region = Region::new(0x2000, 0x2000);
 const SLOTS: [Region; 2] = [Region::new(0x10000, 0x10000), Region::new(0x20000, 0x10000)];
-const LAYOUT: Layout<'static> = Layout {
-    slots: &SLOTS,
-    journal: JOURNAL,
-};
+const LAYOUT: Layout<'static> = Layout::new(&SLOTS, JOURNAL);
 
 fn image(version: &str, length: usize) -> Vec<u8> {
     AppImageBuilder::new(ChipId::ESP32)
@@ -404,7 +401,7 @@ fn layouts_that_do_not_fit_are_refused_at_the_start() {
     let flash = device();
     let start = |slots: &[Region], journal, running| {
         let boot = EspOtadata::new(OTADATA, 2);
-        let layout = Layout { slots, journal };
+        let layout = Layout::new(slots, journal);
         block_on(Updater::start(flash.clone(), boot, layout, running)).map(|_| ())
     };
     assert_eq!(start(&SLOTS, JOURNAL, Some(0)), Ok(()));
@@ -424,10 +421,7 @@ fn layouts_that_do_not_fit_are_refused_at_the_start() {
         slots
     );
     // One slot and nothing else: nowhere to go.
-    let one = Layout {
-        slots: &SLOTS[..1],
-        journal: JOURNAL,
-    };
+    let one = Layout::new(&SLOTS[..1], JOURNAL);
     let mut engine = block_on(Updater::start(
         flash.clone(),
         EspOtadata::new(OTADATA, 1),

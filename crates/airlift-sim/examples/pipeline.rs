@@ -65,10 +65,7 @@ fn measured_update(flash: MemoryFlash, answer: &[u8], offer: Offer) {
         Region::new(0x1_0000, 3 << 20),
         Region::new(0x40_0000, 3 << 20),
     ];
-    let layout = Layout {
-        slots: &slots,
-        journal: Region::new(0xA000, 0x2000),
-    };
+    let layout = Layout::new(&slots, Region::new(0xA000, 0x2000));
     let boot = EspOtadata::new(Region::new(0xD000, 0x2000), 2);
     let mut buffer = [0; SECTOR];
     block_on(async {

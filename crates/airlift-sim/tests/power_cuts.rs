@@ -224,6 +224,10 @@ impl Machine for Careless {
 }
 
 impl BootControl for EraseFirst {
+    fn region(&self) -> Region {
+        self.region
+    }
+
     async fn slot_state<F: NorFlash>(
         &mut self,
         flash: &mut F,

@@ -160,6 +160,10 @@ impl BootRecord {
 
 #[dual(AFIT)]
 impl BootControl for BootRecord {
+    fn region(&self) -> Region {
+        self.region
+    }
+
     async fn slot_state<F: NorFlash>(
         &mut self,
         flash: &mut F,

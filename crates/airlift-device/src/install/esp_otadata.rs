@@ -141,6 +141,10 @@ impl EspOtadata {
 
 #[dual(AFIT)]
 impl BootControl for EspOtadata {
+    fn region(&self) -> Region {
+        self.region
+    }
+
     async fn slot_state<F: NorFlash>(
         &mut self,
         flash: &mut F,

@@ -17,16 +17,22 @@ pub(crate) struct SlotWriter<'b> {
 
 #[dual(AFIT)]
 impl<'b> SlotWriter<'b> {
-    /// Goes on at `offset`, a multiple of the sector size: that sector will be erased first.
+    /// Goes on at `offset`, a multiple of the sector size: that sector will be erased first. `lead` bytes (whole words) at the start of the
+    /// slot are erased with the first sector and left for later.
     ///
     /// `buffer` is cut to whole words; its length is how much is programmed with one call of the driver.
-    pub(crate) fn new<F: NorFlash>(slot: Region, offset: u32, buffer: &'b mut [u8]) -> Self {
+    pub(crate) fn new<F: NorFlash>(
+        slot: Region,
+        lead: u32,
+        offset: u32,
+        buffer: &'b mut [u8],
+    ) -> Self {
         let usable = buffer.len() - buffer.len() % F::WRITE_SIZE;
         Self {
             slot,
             buffer: buffer.get_mut(..usable).unwrap_or_default(),
             gathered: 0,
-            programmed: offset,
+            programmed: offset.max(lead),
             erased: offset,
         }
     }
@@ -60,6 +66,18 @@ impl<'b> SlotWriter<'b> {
     /// Bytes programmed so far.
     pub(crate) fn programmed(&self) -> u32 {
         self.programmed
+    }
+
+    /// Erases the sectors up to the end of the slot that hold nothing of the image.
+    pub(crate) async fn erase_rest<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), F::Error> {
+        let sector = F::ERASE_SIZE as u32;
+        let mut at = self.programmed.next_multiple_of(sector);
+        while at < self.slot.len {
+            let from = self.slot.offset + at;
+            flash.erase(from, from + sector).await?;
+            at += sector;
+        }
+        Ok(())
     }
 
     /// Programs what was gathered; only the last call may come with an incomplete word, which is filled up with 0xFF.

@@ -1,6 +1,7 @@
 //! One device's life: boot, run, be offered images, reboot, until it is where it should be.
 
 use airlift_device::flash::Region;
+use airlift_device::journal::Journal;
 use airlift_device::verify::AnyImage;
 use airlift_device::{Error, Layout, Offer, Outcome, Status, Updater};
 use sha2::{Digest as _, Sha256};
@@ -320,10 +321,7 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
     /// The application, from its first line to its reboot.
     fn run(&mut self, image: &Image, slot: Option<u8>) -> Result<Next, Stop> {
         self.judge.started.insert(image.sha256);
-        let layout = Layout {
-            slots: self.machine.slots(),
-            journal: self.machine.journal(),
-        };
+        let layout = Layout::new(self.machine.slots(), self.machine.journal());
         let control = self.machine.control();
         let flash = self.flash.clone();
         let mut updater = match block_on(Updater::start(flash, control, layout, slot)) {
@@ -481,9 +479,7 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
 
 /// The stretch that a cut can cost: see `docs/journal.md`.
 fn stride<const W: usize, const S: usize>(length: u32) -> u64 {
-    let marks = (S as u32 - 64) / W as u32;
-    let sectors = length.div_ceil(S as u32);
-    u64::from(sectors.div_ceil(marks).max(1)) * S as u64
+    Journal::stride::<SimFlash<W, S>>(length).into()
 }
 
 /// Whether all words that hold `bytes` can be read.

@@ -103,10 +103,7 @@ async fn run<D: Device, const W: usize, const S: usize>(
         panic!("{} runs", booted.slot)
     };
     let slots = device.slots();
-    let layout = Layout {
-        slots: &slots,
-        journal: device.journal(),
-    };
+    let layout = Layout::new(&slots, device.journal());
     let mut updater = Updater::start(flash, device.control(), layout, Some(running)).await?;
     match updater.status() {
         Status::OnTrial { .. } => {

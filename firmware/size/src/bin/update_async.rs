@@ -20,10 +20,7 @@ static SESSION: [AtomicU8; session::state_len::<BootRecord, AnyImage>()] =
 #[unsafe(link_section = ".text.start")]
 pub extern "C" fn start() -> ! {
     let (slots, journal) = session::slots();
-    let layout = Layout {
-        slots: &slots,
-        journal,
-    };
+    let layout = Layout::new(&slots, journal);
     let (_, record) = session::slots();
     let mut buffer = [0; 256];
     let update = session::run(layout, BootRecord::new(record), AnyImage, &mut buffer);

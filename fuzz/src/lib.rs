@@ -7,6 +7,7 @@
 //! the pieces in which it came, and must keep the promises that the rest of the code builds on.
 
 mod app_image;
+mod data_image;
 mod http_head;
 mod journal;
 mod otadata;
@@ -14,6 +15,7 @@ mod partition_csv;
 mod partition_table;
 
 pub use app_image::app_image;
+pub use data_image::data_image;
 pub use http_head::http_head;
 pub use journal::journal;
 pub use otadata::otadata;

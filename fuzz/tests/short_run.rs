@@ -65,6 +65,30 @@ fn app_images() {
 }
 
 #[test]
+fn data_images() {
+    // Those of the demo's form, for its chip: short, of exactly the least length, longer; and headers that may boot.
+    let made = [4, 992, 3000].map(|len| {
+        let mut file = vec![0; 32];
+        (file[0], file[12]) = (0xE9, 5);
+        file.resize(32 + len, b'x');
+        file.resize(file.len().max(1024), 0);
+        file
+    });
+    let bootable = made.clone().map(|mut file| {
+        file[31] = 0xEF;
+        file
+    });
+    let fakes = seeds("esp/app", "bin")
+        .into_iter()
+        .filter(|image| image.len() < 8192)
+        .collect();
+    run(
+        airlift_fuzz::data_image,
+        &[made.to_vec(), bootable.to_vec(), fakes].concat(),
+    );
+}
+
+#[test]
 fn http_heads() {
     let mut answers = Vec::new();
     for recording in seeds("esp-http", "http") {

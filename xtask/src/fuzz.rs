@@ -22,6 +22,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ),
     ("otadata", &["esp/otadata"]),
     ("app_image", &["esp/app", "esp/signed"]),
+    ("data_image", &["esp/app"]),
     ("http_head", &["esp-http"]),
     ("journal", &[]),
 ];

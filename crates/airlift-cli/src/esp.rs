@@ -2,6 +2,7 @@
 
 pub(crate) mod image;
 pub(crate) mod otadata;
+mod output;
 pub(crate) mod table;
 
 /// `airlift esp ...`

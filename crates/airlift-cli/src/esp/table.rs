@@ -5,13 +5,13 @@
 
 mod arguments;
 mod input;
-mod output;
 mod render;
 mod report;
 
 use airlift_formats::esp::partition_table::{Error, Options, PartitionTable, Rules, csv, verify};
 use anyhow::bail;
 
+use super::output;
 use arguments::{Build, Check, Format, Show};
 use input::{Input, Source};
 use report::Report;

@@ -16,7 +16,9 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if path == Path::new("-") {
         let stdout = io::stdout();
         if stdout.is_terminal() {
-            bail!("standard output is a terminal; a binary table goes to a file: -o FILE");
+            bail!(
+                "standard output is a terminal; this output is binary and goes to a file: -o FILE"
+            );
         }
         return write_to_stdout(bytes);
     }

@@ -1,5 +1,6 @@
 //! `airlift esp`: inspect, build and check the formats of Espressif's chips.
 
+pub(crate) mod data_image;
 pub(crate) mod image;
 pub(crate) mod otadata;
 mod output;
@@ -14,6 +15,9 @@ pub(crate) enum Command {
     /// App and boot loader images
     #[command(subcommand)]
     Image(image::Command),
+    /// Data files for an app slot, as devices of the TWO-STEP OTA demo read them
+    #[command(subcommand)]
+    DataImage(data_image::Command),
     /// Boot selection records
     #[command(subcommand)]
     Otadata(otadata::Command),
@@ -23,6 +27,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Table(command) => table::run(command),
         Command::Image(command) => image::run(command),
+        Command::DataImage(command) => data_image::run(command),
         Command::Otadata(command) => otadata::run(command),
     }
 }

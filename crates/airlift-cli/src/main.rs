@@ -34,7 +34,7 @@ enum Command {
     /// Virtual devices: flash files that are updated as real devices are
     #[command(subcommand)]
     Device(device::Command),
-    /// Formats of Espressif's chips: partition table, app image, boot selection
+    /// Formats of Espressif's chips: partition table, app image, data image, boot selection
     #[command(subcommand)]
     Esp(esp::Command),
 }

@@ -215,7 +215,8 @@ pub enum Error<E> {
     Journal,
     /// The journal has no room for another unfinished update.
     JournalFull,
-    /// The update of a partition was interrupted, and [`Updater::recover`](crate::Updater::recover) was not called.
+    /// A partition is not whole: its update was interrupted, and [`Updater::recover`](crate::Updater::recover) was not called, or a copy could not
+    /// be put in its place just now. The next boot's `recover` tries again.
     NotRecovered {
         /// Where the partition starts.
         partition: u32,

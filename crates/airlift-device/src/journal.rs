@@ -248,13 +248,26 @@ impl Journal {
         self.current.as_ref()
     }
 
-    /// The state of a subject.
-    pub async fn find<F: NorFlash>(&self, flash: &mut F, subject: Subject) -> Option<Record> {
+    /// The state of a subject; `None`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if it cannot be read any more.
+    pub async fn find<F: NorFlash>(
+        &self,
+        flash: &mut F,
+        subject: Subject,
+    ) -> Result<Option<Record>, Error<F::Error>> {
         if subject == Subject::APP {
-            return self.current;
+            return Ok(self.current);
         }
-        let at = self.index.get(subject)? & !TAIL_BITS;
-        Some(self.look::<F>(flash, at).await?.record)
+        let Some(at) = self.index.get(subject) else {
+            return Ok(None);
+        };
+        match self.look::<F>(flash, at & !TAIL_BITS).await {
+            Some(found) if found.whole => Ok(Some(found.record)),
+            _ => Err(Error::Journal),
+        }
     }
 
     /// The tail of a subject's state; zeros where there is less.
@@ -319,7 +332,7 @@ impl Journal {
         let mut number = 0;
         while let Some(subject) = self.subject(number) {
             number += 1;
-            if let Some(mut record) = self.find(flash, subject).await
+            if let Some(mut record) = self.find(flash, subject).await?
                 && record.phase.is_ended()
                 && record.reported
             {
@@ -479,7 +492,7 @@ impl Journal {
     /// Programs mark `number` of a subject's state. Marks are a help, not a promise: one that cannot be programmed costs
     /// a stretch that is fetched again.
     pub async fn mark<F: NorFlash>(&self, flash: &mut F, subject: Subject, number: u32) {
-        if let Some(record) = self.find(flash, subject).await
+        if let Ok(Some(record)) = self.find(flash, subject).await
             && number < record.marks()
             && let Some(at) = self.index.get(subject)
         {
@@ -494,7 +507,7 @@ impl Journal {
     /// How many bytes of a subject's image are durable according to its record and its marks, at most to the end of the stretch that the
     /// last byte lies in.
     pub async fn marked<F: NorFlash>(&self, flash: &mut F, subject: Subject) -> u32 {
-        let record = self.find(flash, subject).await;
+        let record = self.find(flash, subject).await.ok().flatten();
         match record.zip(self.index.get(subject)) {
             Some((record, at)) => {
                 self.marks_at(flash, &record, at & !TAIL_BITS, at & TAIL_BITS)

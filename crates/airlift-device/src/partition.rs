@@ -208,10 +208,17 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     }
 
     /// What the device can truthfully say of a partition.
-    pub async fn partition_state(&mut self, partition: &Partition) -> PartitionState {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if the journal cannot be read any more.
+    pub async fn partition_state(
+        &mut self,
+        partition: &Partition,
+    ) -> Result<PartitionState, Error<F::Error>> {
         let subject = Subject::partition(partition.region.offset);
-        let Some(record) = self.journal.find(&mut self.flash, subject).await else {
-            return PartitionState::Whole { last: None };
+        let Some(record) = self.journal.find(&mut self.flash, subject).await? else {
+            return Ok(PartitionState::Whole { last: None });
         };
         let offer = Offer {
             length: record.length,
@@ -231,17 +238,17 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             Phase::Declined => PartitionOutcome::Refused(record.reason),
             phase if phase.is_damaged() => {
                 let tail = self.journal.tail_of(&mut self.flash, subject).await;
-                return PartitionState::Damaged {
+                return Ok(PartitionState::Damaged {
                     offer,
                     durable,
                     copy: CopyTail::parse(&tail).length > 0,
-                };
+                });
             }
-            _ => return PartitionState::Pending { offer, durable },
+            _ => return Ok(PartitionState::Pending { offer, durable }),
         };
-        PartitionState::Whole {
+        Ok(PartitionState::Whole {
             last: Some((last, record.sha256, record.reported)),
-        }
+        })
     }
 
     /// The outcome of the partition's last update has reached the server.
@@ -250,7 +257,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         partition: &Partition,
     ) -> Result<(), Error<F::Error>> {
         let subject = Subject::partition(partition.region.offset);
-        match self.journal.find(&mut self.flash, subject).await {
+        match self.journal.find(&mut self.flash, subject).await? {
             Some(mut record) if record.phase.is_ended() && !record.reported => {
                 record.reported = true;
                 self.journal.amend(&mut self.flash, record).await
@@ -289,7 +296,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let Some(offset) = subject.partition_offset() else {
             return Ok(false);
         };
-        let mut record = match self.journal.find(&mut self.flash, subject).await {
+        let mut record = match self.journal.find(&mut self.flash, subject).await? {
             Some(record) if record.phase.is_damaged() => record,
             _ => return Ok(false),
         };
@@ -415,6 +422,25 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             }
         }
         self.displace(place, by, &[0; 32]).await
+    }
+}
+
+/// Copies the good copy in. If that fails, the record makes the next boot try again.
+#[dual(AFIT)]
+async fn restore_now<F: NorFlash, B: BootControl>(
+    job: &Job,
+    updater: &mut Updater<'_, F, B>,
+    buffer: &mut [u8],
+) -> Result<(), Error<F::Error>> {
+    let whole = updater
+        .make_whole(job.subject, &mut JournalRestore, buffer, true)
+        .await?;
+    if whole {
+        Ok(())
+    } else {
+        Err(Error::NotRecovered {
+            partition: job.region.offset,
+        })
     }
 }
 

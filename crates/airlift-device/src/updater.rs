@@ -66,7 +66,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let mut number = 0;
         while let Some(subject) = updater.journal.subject(number) {
             number += 1;
-            let record = updater.journal.find(&mut updater.flash, subject).await;
+            let record = updater.journal.find(&mut updater.flash, subject).await?;
             if let Some(partition) = subject.partition_offset()
                 && record.is_some_and(|record| record.phase.is_damaged())
             {

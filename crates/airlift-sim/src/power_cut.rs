@@ -9,11 +9,13 @@
 mod case;
 mod judge;
 mod machine;
+mod partitions;
 mod run;
 mod sweep;
 
 pub use case::{Case, CaseError};
 pub use judge::{Judge, Loss};
 pub use machine::{EspMachine, GenericMachine, Machine, Power, Started};
+pub use partitions::{Change, How, PartitionScenario, PartitionWorld, Where};
 pub use run::{App, Scenario, Step, World};
-pub use sweep::{Plan, Tally, replay, sweep};
+pub use sweep::{Life, Plan, Tally, replay, sweep};

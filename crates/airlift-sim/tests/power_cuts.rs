@@ -3,16 +3,19 @@
 //! `cargo test -p airlift-sim --test power_cuts` runs the short form; `AIRLIFT_SWEEP=full` the full one. A failure prints
 //! the environment that repeats it alone.
 
+mod sweep_table;
+
 use airlift_device::Error;
 use airlift_device::flash::Region;
 use airlift_device::install::{BootControl, EspOtadata, SlotState};
 use airlift_formats::esp::otadata::Build;
-use airlift_sim::flash::{CutGrain, Model, SimFlash};
+use airlift_sim::flash::{Model, SimFlash};
 use airlift_sim::power_cut::{
     App, Case, EspMachine, GenericMachine, Machine, Plan, Power, Scenario, Started, Step, Tally,
-    replay, sweep,
+    World, replay, sweep,
 };
 use embedded_storage_async::nor_flash::NorFlash;
+use sweep_table::{Row, SEEDS, by_call, by_word, full};
 
 /// What the server offers. To prove something new, add a line.
 const SCENARIOS: &[Scenario] = &[
@@ -59,29 +62,12 @@ const fn line(name: &'static str, steps: &'static [Step]) -> Scenario {
     Scenario { name, steps }
 }
 
-/// Each way in which a program or an erase can be torn occurs: see `ProgramEffect::of_seed` and `EraseEffect::of_seed`.
-const SEEDS: &[u64] = &[0, 1, 2, 3, 4, 5];
-
-const MODELS: &[Model] = &[Model::And, Model::Once, Model::Ecc];
-
-fn full() -> bool {
-    std::env::var("AIRLIFT_SWEEP").is_ok_and(|form| form == "full")
-}
-
 /// One row: all scenarios and models on one board with one geometry.
 fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
     let plan = if full() {
-        Plan {
-            grain: CutGrain::Word,
-            seeds: SEEDS,
-            second: 101,
-        }
+        by_word(SEEDS, 101, 0)
     } else {
-        Plan {
-            grain: CutGrain::Call,
-            seeds: SEEDS,
-            second: 61,
-        }
+        by_call(61, 0)
     };
     let lines = SCENARIOS.iter().filter(|line| line.suits(machine));
     lines_of_row::<M, W, S>(board, machine, lines, plan);
@@ -89,11 +75,7 @@ fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
 
 /// The plainest update, cut at every word in the short form, too.
 fn every_word<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
-    let plan = Plan {
-        grain: CutGrain::Word,
-        seeds: &[0, 2],
-        second: 0,
-    };
+    let plan = by_word(&[0, 2], 0, 0);
     lines_of_row::<M, W, S>(board, machine, &SCENARIOS[..1], plan);
 }
 
@@ -103,50 +85,19 @@ fn lines_of_row<'s, M: Machine, const W: usize, const S: usize>(
     lines: impl IntoIterator<Item = &'s Scenario>,
     plan: Plan<'_>,
 ) {
-    let asked = std::env::var("AIRLIFT_CASE").ok();
+    let row = Row {
+        board,
+        test: "power_cuts",
+        plan,
+    };
+    row.heading();
     let mut total = Tally::default();
-    println!(
-        "{:<44}{:<6}{:>11}{:>9}{:>9}{:>8}",
-        board, "flash", "operations", "cuts", "double", "losses"
-    );
     for scenario in lines {
-        for &model in MODELS {
-            let name = format!("{board}/{}/{model:?}", scenario.name);
-            if let Some(asked) = &asked {
-                if let Some(case) = asked.strip_prefix(&name) {
-                    let case: Case = case
-                        .trim_start_matches('/')
-                        .parse()
-                        .expect("a printed case");
-                    replay::<M, W, S>(machine, *scenario, model, &case)
-                        .expect("no promise is broken");
-                }
-                continue;
-            }
-            let tally = sweep::<M, W, S>(machine, *scenario, model, plan);
-            println!(
-                "{:<44}{:<6}{:>11}{:>9}{:>9}{:>8}",
-                scenario.name,
-                format!("{model:?}"),
-                tally.operations,
-                tally.single,
-                tally.double,
-                tally.losses.len()
-            );
-            for (case, loss) in tally.losses.iter().take(3) {
-                eprintln!(
-                    "LOST: {loss}\n  AIRLIFT_CASE='{name}/{case}' cargo test -p airlift-sim --test power_cuts"
-                );
-            }
-            total.add(tally);
-        }
+        total.add(row.line(scenario.name, |model| {
+            World::<M, W, S>::new(machine, model, *scenario)
+        }));
     }
-    assert!(
-        total.losses.is_empty(),
-        "{} of {} cuts break a promise",
-        total.losses.len(),
-        total.single + total.double
-    );
+    row.total(&total);
 }
 
 macro_rules! rows {
@@ -279,13 +230,10 @@ impl BootControl for EraseFirst {
 #[test]
 fn a_careless_engine_is_found_out() {
     let machine = Careless(EspMachine::new(Build::Rollback, false, 2, 3 * 4096));
-    let plan = Plan {
-        grain: CutGrain::Call,
-        seeds: &[1, 2],
-        second: 0,
-    };
+    let plan = by_call(0, 0);
     let three = SCENARIOS[1];
-    let tally = sweep::<_, 4, 4096>(&machine, three, Model::Once, plan);
+    let world = World::<_, 4, 4096>::new(&machine, Model::Once, three);
+    let tally = sweep(&world, plan);
     assert!(
         !tally.losses.is_empty(),
         "{} cuts, and none of them does any harm to an engine that asks for it",
@@ -294,6 +242,6 @@ fn a_careless_engine_is_found_out() {
     // And a printed case repeats its loss.
     let (case, loss) = &tally.losses[0];
     let again: Case = case.to_string().parse().unwrap();
-    let repeated = replay::<_, 4, 4096>(&machine, three, Model::Once, &again);
+    let repeated = replay(&world, &again.cuts);
     assert_eq!(repeated, Err(loss.clone()));
 }

@@ -5,8 +5,8 @@ use super::super::journal::Phase;
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
 use super::{
-    AfterCut, Job, JournalRestore, Partition, PartitionKind, RESUMES, Room, Scheme, copy,
-    digest_of, sealed,
+    AfterCut, Job, Partition, PartitionKind, RESUMES, Room, Scheme, copy, digest_of, restore_now,
+    sealed,
 };
 use crate::{Error, Offer, Refusal};
 
@@ -107,10 +107,6 @@ impl Scheme for Backup {
         refusal: Refusal,
     ) -> Result<(), Error<F::Error>> {
         job.enter(updater, Phase::Restoring, refusal.code()).await?;
-        // If this fails, the record makes the next boot try again.
-        updater
-            .make_whole(job.subject, &mut JournalRestore, buffer, true)
-            .await?;
-        Ok(())
+        restore_now(job, updater, buffer).await
     }
 }

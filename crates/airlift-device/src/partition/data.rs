@@ -51,7 +51,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let slot = self.running.ok_or(Refusal::NoSlot)?;
         let place = self.passive().ok_or(Refusal::NoSlot)?;
         let subject = Subject::data_of(slot);
-        let record = self.journal.find(&mut self.flash, subject).await;
+        let record = self.journal.find(&mut self.flash, subject).await?;
         let same = |record: &Record| record.phase != Phase::Missing && data.offer.is_of(record);
         if record.as_ref().is_some_and(same) {
             return Ok(());
@@ -92,9 +92,16 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     }
 
     /// What the running app can know of its data. `text` keeps what is borrowed.
-    pub async fn data_state<'t>(&mut self, text: &'t mut [u8; TAIL_LEN]) -> DataState<'t> {
-        let Some((record, region)) = self.data_record().await else {
-            return DataState::Unknown;
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if the journal cannot be read any more.
+    pub async fn data_state<'t>(
+        &mut self,
+        text: &'t mut [u8; TAIL_LEN],
+    ) -> Result<DataState<'t>, Error<F::Error>> {
+        let Some((record, region)) = self.data_record().await? else {
+            return Ok(DataState::Unknown);
         };
         let subject = record.subject;
         *text = self.journal.tail(&mut self.flash, subject).await;
@@ -103,7 +110,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             sha256: record.sha256,
         };
         let description = describe(offer, text);
-        match record.phase {
+        Ok(match record.phase {
             Phase::Present => {
                 let start = region.offset + DATA_OFFSET;
                 DataState::Present(description, Region::new(start, record.length))
@@ -114,15 +121,20 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
                 DataState::Fetching(description, durable)
             }
             _ => DataState::Missing(description),
-        }
+        })
     }
 
     /// The record of the running app's data, and the slot for them.
-    async fn data_record(&mut self) -> Option<(Record, Region)> {
-        let subject = Subject::data_of(self.running?);
+    async fn data_record(&mut self) -> Result<Option<(Record, Region)>, Error<F::Error>> {
+        let Some(slot) = self.running else {
+            return Ok(None);
+        };
+        let subject = Subject::data_of(slot);
         let record = self.journal.find(&mut self.flash, subject).await?;
-        let region = self.layout.slots.get(usize::from(record.slot))?;
-        Some((record, *region))
+        Ok(record.and_then(|record| {
+            let region = self.layout.slots.get(usize::from(record.slot))?;
+            Some((record, *region))
+        }))
     }
 
     /// Step two: begins to fetch the data of the running app into the slot that the old app left, or goes on with it. With the first byte,
@@ -140,7 +152,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         if self.is_on_trial() {
             return Err(Refusal::TrialPending.into());
         }
-        let Some((record, region)) = self.data_record().await else {
+        let Some((record, region)) = self.data_record().await? else {
             return Err(Error::State);
         };
         if self.running == Some(record.slot) {
@@ -162,9 +174,9 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         };
         let flash = &mut self.flash;
         let (subject, lead) = (record.subject, DATA_OFFSET);
-        let transfer = Transfer::new(flash, subject, region, lead, offer, durable, buffer);
+        let transfer = Transfer::new(flash, subject, region, lead, offer, durable, buffer).await;
         let mut download = DataDownload {
-            transfer: transfer.await,
+            transfer,
             updater: self,
             check,
             record,

@@ -47,13 +47,13 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
         offer.check_fits(region.len)?;
         check_buffer::<F, C>(buffer)?;
         let stages = scheme.first_phase() == Phase::Staging;
-        let mut record = updater.journal.find(&mut updater.flash, subject).await;
+        let mut record = updater.journal.find(&mut updater.flash, subject).await?;
         if stages && record.is_some_and(|record| record.phase.is_damaged()) {
             // Its room may hold the only good copy, which is to be used before it is overwritten.
             updater
                 .make_whole(subject, &mut JournalRestore, buffer, true)
                 .await?;
-            record = updater.journal.find(&mut updater.flash, subject).await;
+            record = updater.journal.find(&mut updater.flash, subject).await?;
         }
         let before = CopyTail::parse(&updater.journal.tail_of(&mut updater.flash, subject).await);
         let mut copy = CopyTail {
@@ -94,9 +94,10 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             scheme: scheme.code(),
             copy,
         };
-        let transfer = Transfer::new(&mut updater.flash, subject, to, 0, offer, durable, buffer);
+        let transfer =
+            Transfer::new(&mut updater.flash, subject, to, 0, offer, durable, buffer).await;
         let mut download = Self {
-            transfer: transfer.await,
+            transfer,
             prepared: false,
             begun: false,
             updater,
@@ -211,7 +212,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             .updater
             .journal
             .find(&mut self.updater.flash, subject)
-            .await;
+            .await?;
         if record.is_some_and(|record| record.phase.is_damaged()) {
             let buffer = self.transfer.buffer();
             self.scheme

@@ -5,7 +5,7 @@ use super::super::journal::Phase;
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
 use super::{
-    BootRisk, Job, JournalRestore, Partition, PartitionKind, Room, Scheme, copy, digest_of, sealed,
+    BootRisk, Job, Partition, PartitionKind, Room, Scheme, copy, digest_of, restore_now, sealed,
 };
 use crate::{Error, Offer, Refusal};
 
@@ -180,12 +180,5 @@ async fn copy_in<F: NorFlash, B: BootControl>(
     job.copy.length = job.offer.length;
     job.copy.sha256 = job.offer.sha256;
     job.enter(updater, Phase::Copying, 0).await?;
-    let whole = updater
-        .make_whole(job.subject, &mut JournalRestore, buffer, true)
-        .await?;
-    if whole {
-        Ok(())
-    } else {
-        Err(Refusal::ReadBack.into())
-    }
+    restore_now(job, updater, buffer).await
 }

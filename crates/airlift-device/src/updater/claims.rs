@@ -23,7 +23,7 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         let mut number = 0;
         while let Some(subject) = self.journal.subject(number) {
             number += 1;
-            let record = self.journal.find(&mut self.flash, subject).await;
+            let record = self.journal.find(&mut self.flash, subject).await?;
             if let Some(partition) = subject.partition_offset()
                 && subject != by
                 && record.is_some_and(|record| record.phase.is_damaged())
@@ -47,7 +47,7 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         let mut number = 0;
         while let Some(subject) = self.journal.subject(number) {
             number += 1;
-            let Some(mut record) = self.journal.find(&mut self.flash, subject).await else {
+            let Some(mut record) = self.journal.find(&mut self.flash, subject).await? else {
                 continue;
             };
             let tail = self.journal.tail_of(&mut self.flash, subject).await;

@@ -62,9 +62,10 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
             offer,
             durable,
             buffer,
-        );
+        )
+        .await;
         let mut download = Self {
-            transfer: transfer.await,
+            transfer,
             updater,
             check,
             slot,

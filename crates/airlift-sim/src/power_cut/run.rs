@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::judge::{Judge, Loss};
 use super::machine::{Machine, Power, Started};
-use crate::flash::{Flash, FlashError, SimFlash, block_on};
+use super::sweep::Life;
+use crate::flash::{Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on};
 
 /// How an app behaves when it is on trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +162,7 @@ impl From<Loss> for Stop {
     }
 }
 
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed;
     (0..length)
         .map(|_| {
@@ -174,13 +175,15 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
-    /// A device that runs its first image, on a new flash. `flash` is blank.
+    /// A device that runs its first image, on a new flash.
     ///
     /// # Panics
     ///
-    /// If the flash does not fit the machine.
+    /// If the geometry of the type is none.
     #[must_use]
-    pub fn new(machine: &'m M, flash: &Flash, scenario: Scenario) -> Self {
+    pub fn new(machine: &'m M, model: Model, scenario: Scenario) -> Self {
+        let geometry = Geometry::new(W, S, machine.capacity()).expect("a geometry of the table");
+        let flash = Flash::new(Nor::new(geometry, model));
         let first = [Step::good(machine.first().len as usize / 2 + 5)];
         let images: Vec<Image> = (1..)
             .zip(first.iter().chain(scenario.steps))
@@ -219,46 +222,6 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
             running: [0; 32],
             rotten: false,
         }
-    }
-
-    /// The same world on a copy of its flash.
-    #[must_use]
-    pub fn fork(&self) -> Self {
-        let nor = self.flash.flash().lock().fork();
-        Self {
-            flash: Flash::new(nor).typed().expect("the geometry stays"),
-            images: self.images.clone(),
-            judge: self.judge.clone(),
-            ..*self
-        }
-    }
-
-    /// The flash, to arm cuts and to look at.
-    #[must_use]
-    pub fn flash(&self) -> &Flash {
-        self.flash.flash()
-    }
-
-    /// Lives until every offer is settled. A power cut is followed by a boot; `cut` is called then, and may arm another.
-    pub fn live(&mut self, mut cut: impl FnMut(&Flash)) -> Result<(), Loss> {
-        for _ in 0..MAX_BOOTS {
-            match self.boot() {
-                Ok(Next::Reboot) => {}
-                Ok(Next::Done) => return self.end(),
-                Err(Stop::Loss(loss)) => return Err(loss),
-                Err(Stop::Power) => {
-                    self.flash().lock().power_on();
-                    self.cuts += 1;
-                    if self.present().is_some_and(|step| step.replaced) {
-                        self.next_step();
-                    }
-                    cut(self.flash.flash());
-                }
-            }
-        }
-        Err(Loss(format!(
-            "after {MAX_BOOTS} boots the update is not at its end"
-        )))
     }
 
     fn present(&self) -> Option<&Step> {
@@ -477,19 +440,56 @@ impl<'m, M: Machine, const W: usize, const S: usize> World<'m, M, W, S> {
     }
 }
 
+impl<M: Machine, const W: usize, const S: usize> Life for World<'_, M, W, S> {
+    fn flash(&self) -> &Flash {
+        self.flash.flash()
+    }
+
+    fn fork(&self) -> Self {
+        let nor = self.flash.flash().lock().fork();
+        Self {
+            flash: Flash::new(nor).typed().expect("the geometry stays"),
+            images: self.images.clone(),
+            judge: self.judge.clone(),
+            ..*self
+        }
+    }
+
+    fn live(&mut self, cut: &mut dyn FnMut(&Flash)) -> Result<(), Loss> {
+        for _ in 0..MAX_BOOTS {
+            match self.boot() {
+                Ok(Next::Reboot) => {}
+                Ok(Next::Done) => return self.end(),
+                Err(Stop::Loss(loss)) => return Err(loss),
+                Err(Stop::Power) => {
+                    self.flash().lock().power_on();
+                    self.cuts += 1;
+                    if self.present().is_some_and(|step| step.replaced) {
+                        self.next_step();
+                    }
+                    cut(self.flash.flash());
+                }
+            }
+        }
+        Err(Loss(format!(
+            "after {MAX_BOOTS} boots the update is not at its end"
+        )))
+    }
+}
+
 /// The stretch that a cut can cost: see `docs/journal.md`.
 fn stride<const W: usize, const S: usize>(length: u32) -> u64 {
     Journal::stride::<SimFlash<W, S>>(length).into()
 }
 
 /// Whether all words that hold `bytes` can be read.
-fn readable(flash: &Flash, region: Region, bytes: &[u8]) -> bool {
+pub(super) fn readable(flash: &Flash, region: Region, bytes: &[u8]) -> bool {
     let mut bytes = vec![0; bytes.len()];
     flash.lock().read(region.offset, &mut bytes).is_ok()
 }
 
 /// Whether the cells begin with `bytes`, past any error correction: the truth that no driver can read.
-fn holds(flash: &Flash, region: Region, bytes: &[u8]) -> bool {
+pub(super) fn holds(flash: &Flash, region: Region, bytes: &[u8]) -> bool {
     let nor = flash.lock();
     let start = region.offset as usize;
     bytes.len() <= region.len as usize && nor.cells().get(start..start + bytes.len()) == Some(bytes)

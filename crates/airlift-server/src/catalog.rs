@@ -3,6 +3,7 @@
 //! [`Catalog`] owns the in-memory picture that the doors read. Every change goes to the database first and then replaces
 //! the picture of that organization in one step, so that a reader sees the state before or after, never between.
 
+pub(crate) mod file_system;
 pub(crate) mod inspect;
 pub(crate) mod publish;
 pub(crate) mod release;

@@ -6,6 +6,9 @@ use std::fmt;
 /// Longest name, in bytes.
 pub(crate) const MAX_NAME: usize = 64;
 
+/// Longest name of a partition, in bytes: as long as the label in a partition table of ESP-IDF.
+pub(crate) const MAX_PARTITION: usize = 16;
+
 /// How "all projects" is written where a project is expected. It cannot be the name of a project.
 pub(crate) const ALL_PROJECTS: &str = "+";
 
@@ -36,6 +39,14 @@ pub(crate) fn check(text: &[u8]) -> Result<&str, NotAName> {
         return Err(NotAName);
     }
     std::str::from_utf8(text).map_err(|_| NotAName)
+}
+
+/// Checks the name of a partition: a name, and not longer than a label.
+pub(crate) fn check_partition(text: &[u8]) -> Result<&str, NotAName> {
+    if text.len() > MAX_PARTITION {
+        return Err(NotAName);
+    }
+    check(text)
 }
 
 /// Undoes percent-encoding of one path segment and checks the result.

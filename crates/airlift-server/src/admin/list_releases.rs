@@ -38,7 +38,12 @@ pub(super) struct ListedRelease {
 
 impl ListedRelease {
     pub(super) fn new(release: Release, organization: &Organization) -> Self {
-        let there = organization.offered(&release.project, release.target_kind, &release.target);
+        let there = organization.offered(
+            &release.project,
+            release.target_kind,
+            &release.target,
+            release.partition.as_deref(),
+        );
         let offered = there.is_some_and(|there| there.id == release.id);
         Self { release, offered }
     }

@@ -132,6 +132,14 @@ impl From<PublishError> for Problem {
             PublishError::BadImage(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "image-invalid", detail)
             }
+            PublishError::AppAsData => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "image-is-app", detail)
+            }
+            PublishError::OtherFileSystem { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "file-system-differs",
+                detail,
+            ),
             PublishError::OtherChip { .. } => Self::conflict("chip-differs", detail),
             PublishError::OtherProject { .. } => Self::conflict("image-project-differs", detail),
             PublishError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),

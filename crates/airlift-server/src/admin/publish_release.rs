@@ -1,6 +1,6 @@
-//! `POST` or `PUT /api/v1/organizations/{organization}/releases?project=&key=&node=&version=&all_projects=&force=`
+//! `POST` or `PUT /api/v1/organizations/{organization}/releases?project=&key=&node=&version=&all_projects=&force=&partition=&file_system=`
 //!
-//! The body is the image.
+//! The body is the image: an app, or with `partition` the content of that partition.
 
 use axum::Json;
 use axum::body::Body;
@@ -14,7 +14,8 @@ use super::auth::Principal;
 use super::create_organization::check_new_name;
 use super::list_releases::ListedRelease;
 use super::{Api, Problem};
-use crate::catalog::publish::{Order, PublishError, is_version};
+use crate::catalog::file_system::FileSystem;
+use crate::catalog::publish::{DataOrder, Order, PublishError, is_version};
 use crate::catalog::release::{Release, TargetKind};
 use crate::name;
 
@@ -30,9 +31,13 @@ pub(super) struct Parameters {
     key: Option<String>,
     /// ... or for this one device; then the key is not looked at.
     node: Option<String>,
-    /// Default: what the image says.
+    /// The body is data for this partition, not an app.
+    partition: Option<String>,
+    /// What the data holds. Default: what its bytes give away.
+    file_system: Option<String>,
+    /// Default: what the image says. Data says nothing.
     version: Option<String>,
-    /// Publish even if the place holds images for another chip or of another project.
+    /// Publish even if the place holds images for another chip or of another project, or if data looks like an app.
     #[serde(default)]
     force: bool,
 }
@@ -65,6 +70,7 @@ pub(super) async fn handle(
             .as_ref()
             .map_err(|e| Problem::bad_request("bad-parameter", e.body_text()))?;
         place(parameters)?;
+        data(parameters)?;
         if api
             .catalog
             .create_organization(&organization, api.clock.now())
@@ -79,6 +85,7 @@ pub(super) async fn handle(
     let mut organization = principal.organization(&api, &organization)?;
     let Query(parameters) = parameters?;
     let (project, target_kind, target) = place(&parameters)?;
+    let data = data(&parameters)?;
     if project != name::ALL_PROJECTS && !organization.projects.contains_key(project.as_str()) {
         if !principal.is_admin() {
             return Err(Problem::not_found(format!(
@@ -101,6 +108,7 @@ pub(super) async fn handle(
         project,
         target_kind,
         target,
+        data,
         version: parameters.version,
         force: parameters.force,
         published_by: principal.token,
@@ -149,6 +157,41 @@ async fn publish(
             warnings,
         }),
     ))
+}
+
+/// What the parameters say of data, if that is what the body is.
+fn data(parameters: &Parameters) -> Result<Option<DataOrder>, Problem> {
+    let file_system = match parameters.file_system.as_deref() {
+        None => None,
+        Some(text) => Some(FileSystem::parse(text).ok_or_else(|| {
+            let detail = "file_system is one of spiffs, littlefs, fat and none";
+            Problem::bad_request("bad-parameter", detail)
+        })?),
+    };
+    let Some(partition) = &parameters.partition else {
+        return match file_system {
+            None => Ok(None),
+            Some(_) => {
+                let detail = "only data has a file_system: say which partition it is for with partition=NAME";
+                Err(Problem::bad_request("bad-parameter", detail))
+            }
+        };
+    };
+    if name::check_partition(partition.as_bytes()).is_err() {
+        let detail = format!(
+            "partition: a name of a partition has 1 to {} of the characters A-Z a-z 0-9 - _ . + : and is not \".\" or \"..\"",
+            name::MAX_PARTITION
+        );
+        return Err(Problem::bad_request("bad-name", detail));
+    }
+    if parameters.version.is_none() {
+        let detail = "data does not say its version: give one with version=...";
+        return Err(Problem::bad_request("version-missing", detail));
+    }
+    Ok(Some(DataOrder {
+        partition: partition.clone(),
+        file_system,
+    }))
 }
 
 /// Project, kind and name of the place that the parameters name.

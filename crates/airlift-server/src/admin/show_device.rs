@@ -25,6 +25,8 @@ pub(super) struct ShownDevice {
 struct Event {
     at: Timestamp,
     event: String,
+    /// `null`: it happened to the app.
+    partition: Option<String>,
     version: Option<String>,
     sha256: Option<String>,
     reason: Option<String>,
@@ -35,6 +37,7 @@ impl From<EventRow> for Event {
         Self {
             at: Timestamp(row.at),
             event: row.event,
+            partition: row.partition,
             version: row.version,
             sha256: row.sha256,
             reason: row.reason,

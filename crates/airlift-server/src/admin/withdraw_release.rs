@@ -11,7 +11,7 @@ use super::{Api, Problem};
 #[derive(Serialize)]
 pub(super) struct Withdrawn {
     withdrawn: i64,
-    /// What the place offers instead: the newest release before it that is not withdrawn.
+    /// What the place offers instead: the newest release of the same kind (and partition) before it that is not withdrawn.
     now_offered: Option<i64>,
 }
 
@@ -28,7 +28,12 @@ pub(super) async fn handle(
         .withdraw(&organization, release.id, api.clock.now())
         .await?;
     let now = principal.organization(&api, &organization.name)?;
-    let offered = now.offered(&release.project, release.target_kind, &release.target);
+    let offered = now.offered(
+        &release.project,
+        release.target_kind,
+        &release.target,
+        release.partition.as_deref(),
+    );
     Ok(Json(Withdrawn {
         withdrawn: release.id,
         now_offered: offered.map(|offered| offered.id),

@@ -1,16 +1,19 @@
 //! What is in an image that somebody uploads: the one place where bytes of firmware are judged.
 //!
-//! The image is looked at while it streams by; nothing of it is kept. What passes is whole: its structure ends where the
-//! file ends, and a digest or checksum inside it holds.
+//! The image is looked at while it streams by; nothing of it is kept. An app that passes is whole: its structure ends where
+//! the file ends, and a digest or checksum inside it holds. Data for a partition has no structure that is known here.
 
+mod data;
 mod esp32;
 mod esp8266;
 mod gzip;
 
 use md5::Digest as _;
 
+use super::file_system::FileSystem;
 use super::release::{Encoding, Family};
 use crate::digest::{Md5, Sha256};
+use data::DataHead;
 use esp32::Esp32;
 use esp8266::Esp8266;
 use gzip::Gzip;
@@ -27,9 +30,25 @@ pub(crate) struct Inspected {
     pub(crate) contents: Contents,
 }
 
-/// What the image in a file says of itself, and how a device that runs it is known.
+/// What an image is.
 #[derive(Debug, Clone)]
-pub(crate) struct Contents {
+pub(crate) enum Contents {
+    App(App),
+    Data(Data),
+}
+
+/// What is known of data for a partition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Data {
+    /// `None`: none that its bytes give away.
+    pub(crate) file_system: Option<FileSystem>,
+    /// It begins with the header of an image that a boot loader starts: probably a mistake.
+    pub(crate) starts_like_an_app: bool,
+}
+
+/// What the app in a file says of itself, and how a device that runs it is known.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
     pub(crate) family: Family,
     pub(crate) chip_id: Option<u16>,
     pub(crate) version: Option<String>,
@@ -60,6 +79,7 @@ enum Format {
     Esp32(Box<Esp32>),
     Esp8266(Box<Esp8266>),
     Gzip(Box<Gzip>),
+    Data(DataHead),
 }
 
 /// First byte of an app image of either family.
@@ -72,13 +92,22 @@ const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
 const HEAD: usize = 24;
 
 impl Inspector {
-    /// `max_unpacked`: most bytes that a packed image may unpack to.
-    pub(crate) fn new(max_unpacked: u64) -> Self {
+    /// For an app. `max_unpacked`: most bytes that a packed image may unpack to.
+    pub(crate) fn of_app(max_unpacked: u64) -> Self {
+        Self::new(Format::Unknown(Vec::with_capacity(HEAD)), max_unpacked)
+    }
+
+    /// For data, which is never unpacked.
+    pub(crate) fn of_data() -> Self {
+        Self::new(Format::Data(DataHead::default()), 0)
+    }
+
+    fn new(format: Format, max_unpacked: u64) -> Self {
         Self {
             size: 0,
             md5: md5::Md5::new(),
             sha256: sha2::Sha256::new(),
-            format: Format::Unknown(Vec::with_capacity(HEAD)),
+            format,
             max_unpacked,
         }
     }
@@ -118,9 +147,10 @@ impl Inspector {
             Format::Unknown(_) => {
                 return Err(BadImage("it is too short to be an image".to_owned()));
             }
-            Format::Esp32(image) => (Encoding::Plain, image.finish()?),
-            Format::Esp8266(image) => (Encoding::Plain, image.finish()?),
-            Format::Gzip(image) => (Encoding::Gzip, image.finish()?),
+            Format::Esp32(image) => (Encoding::Plain, Contents::App(image.finish()?)),
+            Format::Esp8266(image) => (Encoding::Plain, Contents::App(image.finish()?)),
+            Format::Gzip(image) => (Encoding::Gzip, Contents::App(image.finish()?)),
+            Format::Data(head) => (Encoding::Plain, Contents::Data(head.finish())),
         };
         Ok(Inspected {
             size: self.size,
@@ -156,6 +186,10 @@ impl Format {
             Self::Esp32(image) => image.update(bytes),
             Self::Esp8266(image) => image.update(bytes),
             Self::Gzip(image) => image.update(bytes),
+            Self::Data(head) => {
+                head.update(bytes);
+                Ok(())
+            }
         }
     }
 }

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::inspect::{BadImage, Inspected, Inspector};
-use super::release::{self, Release, TargetKind};
+use super::file_system::FileSystem;
+use super::inspect::{App, BadImage, Contents, Data, Inspected, Inspector};
+use super::release::{self, Kind, Release, TargetKind};
 use super::snapshot::Organization;
 use super::{Catalog, CatalogError, MAX_UPLOADS_OF_ONE, UPLOAD_WAIT};
 use crate::clock::Clock;
@@ -24,11 +25,20 @@ pub(crate) struct Order {
     pub(crate) project: String,
     pub(crate) target_kind: TargetKind,
     pub(crate) target: String,
+    /// The bytes are for a partition; otherwise they are an app.
+    pub(crate) data: Option<DataOrder>,
     /// `None`: what the image says of itself.
     pub(crate) version: Option<String>,
-    /// Publish even if this place has held images for another chip or of another project.
+    /// Publish even if this place has held images for another chip or of another project, or if data looks like an app.
     pub(crate) force: bool,
     pub(crate) published_by: i64,
+}
+
+/// What is said of data beside its bytes.
+pub(crate) struct DataOrder {
+    pub(crate) partition: String,
+    /// `None`: what the bytes give away.
+    pub(crate) file_system: Option<FileSystem>,
 }
 
 /// A publication that succeeded.
@@ -54,6 +64,19 @@ pub(crate) enum PublishError {
     BadImage(#[from] BadImage),
     #[error("the image does not say its version: give one with version=...")]
     NoVersion,
+    #[error(
+        "this is an app, published as data: publish it without a partition, or repeat with force=true if a partition is to hold it as data"
+    )]
+    AppAsData,
+    #[error(
+        "the image holds a {} file system, published as {}: leave file_system out, or choose the other file",
+        found.as_str(),
+        given.as_str()
+    )]
+    OtherFileSystem {
+        given: FileSystem,
+        found: FileSystem,
+    },
     #[error(
         "this place offers images for {offered}, and this one is for {found}: publish under another key, or repeat with force=true"
     )]
@@ -121,7 +144,7 @@ impl Catalog {
     ) -> Result<Published, PublishError> {
         let _turn = self.turn(order.organization.id).await?;
         let mut incoming = self.images.objects().receive().await?;
-        let received = receive(&mut incoming, body, max_size).await;
+        let received = receive(&mut incoming, &order, body, max_size).await;
         let found = match received {
             Ok(found) => found,
             Err(error) => {
@@ -147,11 +170,11 @@ impl Catalog {
                 warnings: verdict.warnings,
             });
         }
-        let row = row(&order, &found, verdict.version, clock);
+        let row = row(&order, &found, verdict.version, verdict.file_system, clock);
         let release = Arc::new(self.add_release(&order.organization, row).await?);
         tracing::info!(
             organization = order.organization.name, project = order.project, target = order.target,
-            version = release.version, sha256 = %release.sha256, size = release.size, "published"
+            partition = release.partition, version = release.version, sha256 = %release.sha256, size = release.size, "published"
         );
         Ok(Published {
             release,
@@ -164,56 +187,65 @@ impl Catalog {
     /// Compares the image with what was asked for and with what the place holds.
     fn judge(&self, order: &Order, found: &Inspected) -> Result<Verdict, PublishError> {
         let organization = self.organization(&order.organization.name);
+        let partition = order.data.as_ref().map(|data| data.partition.as_str());
         let offered = organization.as_ref().and_then(|organization| {
-            organization.offered(&order.project, order.target_kind, &order.target)
+            organization.offered(&order.project, order.target_kind, &order.target, partition)
         });
-        let image_version = found
-            .contents
-            .version
-            .as_deref()
-            .filter(|version| is_version(version));
-        let version = order
-            .version
-            .as_deref()
-            .or(image_version)
-            .ok_or(PublishError::NoVersion)?
-            .to_owned();
-
         let mut warnings = Vec::new();
-        if let Some(inside) = found
-            .contents
-            .version
-            .as_deref()
-            .filter(|inside| *inside != version)
-        {
+        let (version, file_system) = match &found.contents {
+            Contents::App(app) => (version_of(app, order, &mut warnings)?, None),
+            Contents::Data(data) => {
+                let version = order.version.clone().ok_or(PublishError::NoVersion)?;
+                (version, file_system_of(data, order)?)
+            }
+        };
+        let Some(offered) = offered else {
+            return Ok(Verdict {
+                version,
+                file_system,
+                already_offered: None,
+                replaces: None,
+                warnings,
+            });
+        };
+        // Without a word about the file system, what was said before still holds.
+        let same_file_system = file_system.is_none() || file_system == offered.file_system;
+        if offered.sha256 == found.sha256 && offered.version == version && same_file_system {
+            return Ok(Verdict {
+                version,
+                file_system,
+                already_offered: Some(Arc::clone(offered)),
+                replaces: None,
+                warnings,
+            });
+        }
+        match &found.contents {
+            Contents::App(app) if !order.force => same_hardware_and_project(offered, app)?,
+            Contents::Data(_) => {
+                if let Some((before, now)) = offered
+                    .file_system
+                    .zip(file_system)
+                    .filter(|(before, now)| before != now)
+                {
+                    warnings.push(format!(
+                        "file system {} was offered here for this partition before, this one is {}",
+                        before.as_str(),
+                        now.as_str()
+                    ));
+                }
+            }
+            Contents::App(_) => {}
+        }
+        if offered.version == version && offered.sha256 != found.sha256 {
             warnings.push(format!(
-                "the image says that it is version {inside:?}, published as {version:?}"
+                "version {version:?} was offered here with other content"
             ));
         }
-        if let Some(offered) = offered {
-            if offered.sha256 == found.sha256 && offered.version == version {
-                let already_offered = Some(Arc::clone(offered));
-                return Ok(Verdict {
-                    version,
-                    already_offered,
-                    replaces: None,
-                    warnings,
-                });
-            }
-            if !order.force {
-                same_hardware_and_project(offered, found)?;
-            }
-            if offered.version == version && offered.sha256 != found.sha256 {
-                warnings.push(format!(
-                    "version {version:?} was offered here with other content"
-                ));
-            }
-        }
-        let replaces = offered.map(|offered| offered.id);
         Ok(Verdict {
             version,
+            file_system,
             already_offered: None,
-            replaces,
+            replaces: Some(offered.id),
             warnings,
         })
     }
@@ -221,24 +253,62 @@ impl Catalog {
 
 struct Verdict {
     version: String,
+    file_system: Option<FileSystem>,
     already_offered: Option<Arc<Release>>,
     replaces: Option<i64>,
     warnings: Vec<String>,
 }
 
+/// The version of an app: as ordered, else as it says itself.
+fn version_of(
+    app: &App,
+    order: &Order,
+    warnings: &mut Vec<String>,
+) -> Result<String, PublishError> {
+    let inside = app.version.as_deref();
+    let version = order
+        .version
+        .as_deref()
+        .or(inside.filter(|version| is_version(version)))
+        .ok_or(PublishError::NoVersion)?;
+    if let Some(inside) = inside.filter(|inside| *inside != version) {
+        warnings.push(format!(
+            "the image says that it is version {inside:?}, published as {version:?}"
+        ));
+    }
+    Ok(version.to_owned())
+}
+
+/// What data holds: what its publisher says, unless its bytes say otherwise.
+fn file_system_of(data: &Data, order: &Order) -> Result<Option<FileSystem>, PublishError> {
+    if data.starts_like_an_app && !order.force {
+        return Err(PublishError::AppAsData);
+    }
+    let given = order.data.as_ref().and_then(|data| data.file_system);
+    match (given, data.file_system) {
+        (Some(given), Some(found)) if given != found => {
+            Err(PublishError::OtherFileSystem { given, found })
+        }
+        (given, found) => Ok(given.or(found)),
+    }
+}
+
 /// Devices that share a key share the hardware: an image for another one is a mistake of the person at the keyboard.
-fn same_hardware_and_project(offered: &Release, found: &Inspected) -> Result<(), PublishError> {
-    let chip = |family: release::Family, id: Option<u16>| match id {
-        Some(id) => format!("{} (chip id {id})", family.as_str()),
-        None => family.as_str().to_owned(),
+fn same_hardware_and_project(offered: &Release, found: &App) -> Result<(), PublishError> {
+    let chip = |family: Option<release::Family>, id: Option<u16>| {
+        let family = family.map_or("any family", release::Family::as_str);
+        match id {
+            Some(id) => format!("{family} (chip id {id})"),
+            None => family.to_owned(),
+        }
     };
-    if offered.family != found.contents.family || offered.chip_id != found.contents.chip_id {
+    if offered.family != Some(found.family) || offered.chip_id != found.chip_id {
         return Err(PublishError::OtherChip {
             offered: chip(offered.family, offered.chip_id),
-            found: chip(found.contents.family, found.contents.chip_id),
+            found: chip(Some(found.family), found.chip_id),
         });
     }
-    match (&offered.image_project, &found.contents.project) {
+    match (&offered.image_project, &found.project) {
         (Some(offered), Some(found)) if offered != found => Err(PublishError::OtherProject {
             offered: offered.clone(),
             found: found.clone(),
@@ -250,11 +320,15 @@ fn same_hardware_and_project(offered: &Release, found: &Inspected) -> Result<(),
 /// Takes the whole body in, or says why not.
 async fn receive<E: std::fmt::Display>(
     incoming: &mut objects::Incoming,
+    order: &Order,
     body: impl Stream<Item = Result<Bytes, E>>,
     max_size: u64,
 ) -> Result<Inspected, PublishError> {
     let mut body = std::pin::pin!(body);
-    let mut inspector = Inspector::new(max_size);
+    let mut inspector = match order.data {
+        Some(_) => Inspector::of_data(),
+        None => Inspector::of_app(max_size),
+    };
     let mut size = 0_u64;
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|error| PublishError::BrokenOff(error.to_string()))?;
@@ -276,28 +350,41 @@ pub(crate) fn is_version(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn row(order: &Order, found: &Inspected, version: String, clock: &dyn Clock) -> ReleaseRow {
+fn row(
+    order: &Order,
+    found: &Inspected,
+    version: String,
+    file_system: Option<FileSystem>,
+    clock: &dyn Clock,
+) -> ReleaseRow {
+    let app = match &found.contents {
+        Contents::App(app) => Some(app),
+        Contents::Data(_) => None,
+    };
+    let kind = if app.is_some() { Kind::App } else { Kind::Data };
+    let data = order.data.as_ref();
     ReleaseRow {
         id: 0,
         organization_id: order.organization.id,
         project: order.project.clone(),
         target_kind: order.target_kind.as_str().to_owned(),
         target: order.target.clone(),
-        kind: "app".to_owned(),
+        kind: kind.as_str().to_owned(),
+        partition: data.map(|data| data.partition.clone()),
+        file_system: file_system.map(|kind| kind.as_str().to_owned()),
         version,
         size: i64::try_from(found.size).unwrap_or(i64::MAX),
         md5: found.md5.to_string(),
         sha256: found.sha256.to_string(),
-        running_md5: release::list_of_md5(&found.contents.running_md5),
-        running_sha256: found
-            .contents
-            .running_sha256
+        running_md5: app.map_or_else(String::new, |app| release::list_of_md5(&app.running_md5)),
+        running_sha256: app
+            .and_then(|app| app.running_sha256)
             .map(|digest| digest.to_string()),
-        family: found.contents.family.as_str().to_owned(),
-        chip_id: found.contents.chip_id.map(i64::from),
+        family: app.map(|app| app.family.as_str().to_owned()),
+        chip_id: app.and_then(|app| app.chip_id).map(i64::from),
         encoding: found.encoding.as_str().to_owned(),
-        image_version: found.contents.version.clone(),
-        image_project: found.contents.project.clone(),
+        image_version: app.and_then(|app| app.version.clone()),
+        image_project: app.and_then(|app| app.project.clone()),
         published_at: clock.now().0,
         published_by: Some(order.published_by),
         withdrawn_at: None,

@@ -3,6 +3,7 @@
 use http::HeaderValue;
 use serde::Serialize;
 
+use super::file_system::FileSystem;
 use crate::clock::Timestamp;
 use crate::digest::{Md5, Sha256};
 use crate::store::catalog::ReleaseRow;
@@ -51,12 +52,23 @@ impl TargetKind {
     }
 }
 
-/// What the bytes are for. Data images (file systems) come later; they will never be offered to a device that asks for an app.
+/// What the bytes are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// An application image.
     App,
+    /// The content of a partition. It is never offered to a device that asks for an app.
+    Data,
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Data => "data",
+        }
+    }
 }
 
 /// How the image is wrapped.
@@ -87,6 +99,10 @@ pub(crate) struct Release {
     pub(crate) target_kind: TargetKind,
     pub(crate) target: String,
     pub(crate) kind: Kind,
+    /// Data: the partition that it is for.
+    pub(crate) partition: Option<String>,
+    /// Data: what it holds, when that is known.
+    pub(crate) file_system: Option<FileSystem>,
     pub(crate) version: String,
     /// Bytes served.
     pub(crate) size: u64,
@@ -94,13 +110,14 @@ pub(crate) struct Release {
     pub(crate) md5: Md5,
     /// Of the bytes served; names the object.
     pub(crate) sha256: Sha256,
-    /// What a device that runs this may report as its sketch's MD5: that of the unpacked image without a signature, and for
+    /// App: what a device that runs this may report as its sketch's MD5, that of the unpacked image without a signature, and for
     /// ESP8266 also with the flash mode byte as the device may have changed it.
     pub(crate) running_md5: Vec<Md5>,
-    /// What a device that runs this may report as its sketch's SHA-256, beside `sha256`: ESP-IDF's
+    /// App: what a device that runs this may report as its sketch's SHA-256, beside `sha256`: ESP-IDF's
     /// `esp_partition_get_sha256` gives the digest *appended to* an image, which does not cover itself.
     pub(crate) running_sha256: Option<Sha256>,
-    pub(crate) family: Family,
+    /// App: which devices can run it. Data is for any.
+    pub(crate) family: Option<Family>,
     /// ESP32 family: `chip_id` of the image header.
     pub(crate) chip_id: Option<u16>,
     pub(crate) encoding: Encoding,
@@ -125,10 +142,12 @@ pub(crate) struct ReleaseHeaders {
     pub(crate) etag: HeaderValue,
     pub(crate) version: HeaderValue,
     pub(crate) length: HeaderValue,
+    /// Data: `name=PARTITION`, which tells the device that the server knew what it was asked for.
+    pub(crate) partition: Option<HeaderValue>,
 }
 
 impl Release {
-    /// Whether a device that reports these digests runs this release already. Any one that matches is enough: which
+    /// Whether a device that reports these digests runs this release already, or holds it. Any one that matches is enough: which
     /// digests a device sends depends on its core's version.
     pub(crate) fn is_running(&self, md5: Option<Md5>, sha256: Option<Sha256>) -> bool {
         md5.is_some_and(|md5| self.running_md5.contains(&md5))
@@ -174,6 +193,17 @@ impl TryFrom<ReleaseRow> for Release {
         let header = |text: String| {
             HeaderValue::try_from(text).map_err(|_| unreadable("version", &row.version))
         };
+        let kind = match row.kind.as_str() {
+            "app" => Kind::App,
+            "data" => Kind::Data,
+            other => return Err(unreadable("kind", &other)),
+        };
+        if row.partition.is_some() != (kind == Kind::Data) {
+            return Err(unreadable("partition", &row.partition.unwrap_or_default()));
+        }
+        if row.family.is_some() != (kind == Kind::App) {
+            return Err(unreadable("family", &row.family.unwrap_or_default()));
+        }
 
         let size = u64::try_from(row.size).map_err(|_| unreadable("size", &row.size))?;
         let (md5_served, sha256_served) = (md5("md5", &row.md5)?, sha256("sha256", &row.sha256)?);
@@ -183,6 +213,11 @@ impl TryFrom<ReleaseRow> for Release {
             etag: header(format!("\"{sha256_served}\""))?,
             version: header(row.version.clone())?,
             length: HeaderValue::from(size),
+            partition: row
+                .partition
+                .as_deref()
+                .map(|name| header(format!("name={name}")))
+                .transpose()?,
         };
         let chip_id = row
             .chip_id
@@ -194,16 +229,18 @@ impl TryFrom<ReleaseRow> for Release {
                 "key" => TargetKind::Key,
                 other => return Err(unreadable("target_kind", &other)),
             },
-            kind: match row.kind.as_str() {
-                "app" => Kind::App,
-                other => return Err(unreadable("kind", &other)),
-            },
+            kind,
+            file_system: row
+                .file_system
+                .as_deref()
+                .map(|text| FileSystem::parse(text).ok_or_else(|| unreadable("file_system", &text)))
+                .transpose()?,
             size,
             md5: md5_served,
             sha256: sha256_served,
             running_md5: row
                 .running_md5
-                .split(' ')
+                .split_ascii_whitespace()
                 .map(|hex| md5("running_md5", hex))
                 .collect::<Result<_, _>>()?,
             running_sha256: row
@@ -211,7 +248,11 @@ impl TryFrom<ReleaseRow> for Release {
                 .as_deref()
                 .map(|sha| sha256("running_sha256", sha))
                 .transpose()?,
-            family: Family::parse(&row.family).ok_or_else(|| unreadable("family", &row.family))?,
+            family: row
+                .family
+                .as_deref()
+                .map(|text| Family::parse(text).ok_or_else(|| unreadable("family", &text)))
+                .transpose()?,
             chip_id: chip_id.transpose()?,
             encoding: match row.encoding.as_str() {
                 "plain" => Encoding::Plain,
@@ -224,6 +265,7 @@ impl TryFrom<ReleaseRow> for Release {
             withdrawn_at: row.withdrawn_at.map(Timestamp),
             project: row.project,
             target: row.target,
+            partition: row.partition,
             version: row.version,
             image_version: row.image_version,
             image_project: row.image_project,

@@ -30,11 +30,19 @@ pub(crate) struct Organization {
     builds_by_sha256: HashMap<Sha256, Arc<Release>>,
 }
 
-/// The offered release of every place of one project (or of all projects).
+/// Every place of one project (or of all projects) that offers something.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    pub(crate) nodes: HashMap<Box<str>, Arc<Release>>,
-    pub(crate) keys: HashMap<Box<str>, Arc<Release>>,
+    pub(crate) nodes: HashMap<Box<str>, OnOffer>,
+    pub(crate) keys: HashMap<Box<str>, OnOffer>,
+}
+
+/// What one place offers.
+#[derive(Debug, Default)]
+pub(crate) struct OnOffer {
+    pub(crate) app: Option<Arc<Release>>,
+    /// One a partition, in the order of their publication.
+    pub(crate) data: Vec<Arc<Release>>,
 }
 
 impl Organization {
@@ -58,15 +66,9 @@ impl Organization {
 
     /// Adds a release that is newer than all before it.
     pub(crate) fn add(&mut self, release: Arc<Release>) {
-        for md5 in &release.running_md5 {
-            self.builds_by_md5.insert(*md5, Arc::clone(&release));
+        if release.kind == Kind::App {
+            self.add_build(&release);
         }
-        self.builds_by_sha256
-            .insert(release.sha256, Arc::clone(&release));
-        if let Some(digest) = release.running_sha256 {
-            self.builds_by_sha256.insert(digest, Arc::clone(&release));
-        }
-        let Kind::App = release.kind;
         if release.withdrawn_at.is_some() {
             return;
         }
@@ -77,11 +79,30 @@ impl Organization {
                 .entry(release.project.as_str().into())
                 .or_default()
         };
-        let place = match release.target_kind {
+        let targets = match release.target_kind {
             TargetKind::Node => &mut places.nodes,
             TargetKind::Key => &mut places.keys,
         };
-        place.insert(release.target.as_str().into(), release);
+        let place = targets.entry(release.target.as_str().into()).or_default();
+        match release.kind {
+            Kind::App => place.app = Some(release),
+            Kind::Data => {
+                place.data.retain(|old| old.partition != release.partition);
+                place.data.push(release);
+            }
+        }
+    }
+
+    /// Only of apps: data never runs, and must not be taken for what a device runs.
+    fn add_build(&mut self, release: &Arc<Release>) {
+        for md5 in &release.running_md5 {
+            self.builds_by_md5.insert(*md5, Arc::clone(release));
+        }
+        self.builds_by_sha256
+            .insert(release.sha256, Arc::clone(release));
+        if let Some(digest) = release.running_sha256 {
+            self.builds_by_sha256.insert(digest, Arc::clone(release));
+        }
     }
 
     /// The release, offered or not, whose image reports these digests when it runs.
@@ -90,21 +111,29 @@ impl Organization {
             .or_else(|| sha256.and_then(|sha256| self.builds_by_sha256.get(&sha256)))
     }
 
-    /// The release that a place offers now.
+    /// The release that a place offers now: the app, or the data for this partition.
     pub(crate) fn offered(
         &self,
         project: &str,
         kind: TargetKind,
         target: &str,
+        partition: Option<&str>,
     ) -> Option<&Arc<Release>> {
         let places = if project == ALL_PROJECTS {
             Some(&self.all_projects)
         } else {
             self.projects.get(project)
         }?;
-        match kind {
+        let place = match kind {
             TargetKind::Node => places.nodes.get(target),
             TargetKind::Key => places.keys.get(target),
+        }?;
+        match partition {
+            None => place.app.as_ref(),
+            Some(_) => {
+                let mut data = place.data.iter();
+                data.find(|release| release.partition.as_deref() == partition)
+            }
         }
     }
 

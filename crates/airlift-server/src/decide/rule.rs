@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::catalog::release::{Family, Release};
+use super::Wanted;
+use crate::catalog::release::{Family, Kind, Release};
 use crate::digest::{Md5, Sha256};
 use crate::fleet::report::ResultState;
 
@@ -11,22 +12,13 @@ use crate::fleet::report::ResultState;
 /// (1.0.x) send no MD5, and would otherwise be sent it at every poll for ever. More than once, because a download may break off.
 const MAX_OFFERS: u32 = 3;
 
-/// What the device wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Ask {
-    /// An application image, if there is a newer one.
-    #[default]
-    App,
-    /// A file system image.
-    FileSystem,
-    /// The version on offer, without the image.
-    Version,
-}
-
-/// What the device says, as far as it decides anything.
+/// What the device says, as far as it decides anything. The digests and the version are those of what it wants to have up to
+/// date: of the app that runs, or of what was last installed in the partition.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Facts<'a> {
-    pub(crate) ask: Ask,
+    pub(crate) wanted: Wanted<'a>,
+    /// It wants to know the version on offer, without the image.
+    pub(crate) version_only: bool,
     /// `None`: the client does not say, for instance `esp_https_ota` or curl.
     pub(crate) family: Option<Family>,
     /// Chip id of the image that it runs, when that is a release we know.
@@ -78,9 +70,9 @@ pub(crate) enum Decision<'a> {
 pub(crate) enum NoUpdate {
     /// No place of this device holds a release.
     NoRelease,
-    /// It asked for a file system image; there are only applications.
+    /// It asked for a file system or for the content of a partition, and no place of it holds such data.
     NoFileSystemRelease,
-    /// It runs the release: a digest says so.
+    /// It runs or holds the release: a digest says so.
     UpToDate,
     /// It sends no digest, and its version is the release's.
     SameVersion,
@@ -88,7 +80,8 @@ pub(crate) enum NoUpdate {
     OtherChip,
     /// The release is larger than the device's free space.
     NoSpace,
-    /// It installed this very image before and went back to the old one, by its own verdict or as often as we offer it.
+    /// It installed this very image before and went back to the old one, by its own verdict or as often as we offer it. Data
+    /// gives no verdict of its own: always as often as we offer it.
     RolledBack,
     /// It refused this very image as often as we offer it.
     Refused,
@@ -159,16 +152,17 @@ pub(crate) fn decide<'a>(
 ) -> Decision<'a> {
     use Decision::NoUpdate as No;
 
-    let Some(release) = release else {
-        return No(NoUpdate::NoRelease);
+    // It is what was resolved, so it is what is wanted. That no app ever goes where data belongs does not rest on that alone.
+    let Some(release) = release.filter(|release| facts.wanted.accepts(release)) else {
+        return No(match facts.wanted {
+            Wanted::App => NoUpdate::NoRelease,
+            Wanted::FileSystem(_) | Wanted::Partition(_) => NoUpdate::NoFileSystemRelease,
+        });
     };
-    if facts.ask == Ask::FileSystem {
-        return No(NoUpdate::NoFileSystemRelease);
-    }
     if is_for_another_chip(facts, release) {
         return No(NoUpdate::OtherChip);
     }
-    if facts.ask == Ask::Version {
+    if facts.version_only {
         return Decision::Tell(release);
     }
 
@@ -183,9 +177,10 @@ pub(crate) fn decide<'a>(
         .offers
         .filter(|offers| offers.sha256 == release.sha256);
     let (count, blindly) = offers.map_or((0, 0), |offers| (offers.count, offers.blindly));
+    let may_work_next_time = history.reset_on_trial || release.kind == Kind::Data;
     match history.result {
         Some((ResultState::RolledBack, Some(digest)))
-            if digest == release.sha256 && !(history.reset_on_trial && count < MAX_OFFERS) =>
+            if digest == release.sha256 && !(may_work_next_time && count < MAX_OFFERS) =>
         {
             return No(NoUpdate::RolledBack);
         }
@@ -211,14 +206,19 @@ impl Facts<'_> {
     }
 
     /// An update client that polls by itself and does not say what it runs. A client of no known family is a tool, or
-    /// decides on its own by version.
+    /// decides on its own by version. One that names a partition without a digest does say: nothing is installed there.
     pub(crate) fn is_blind(&self) -> bool {
-        self.family.is_some() && !self.say_digest()
+        let can_say = matches!(self.wanted, Wanted::Partition(_));
+        self.family.is_some() && !self.say_digest() && !can_say
     }
 }
 
 fn is_for_another_chip(facts: &Facts<'_>, release: &Release) -> bool {
-    let other_family = facts.family.is_some_and(|family| family != release.family);
+    // Data is of no family, and for any.
+    let other_family = facts
+        .family
+        .zip(release.family)
+        .is_some_and(|(is, needs)| is != needs);
     // The requests of ESP32 clients do not name the chip, but the image that they run does.
     let other_chip = facts
         .running_chip

@@ -18,12 +18,15 @@ use crate::catalog::release::Release;
 use crate::catalog::snapshot::Organization;
 use crate::clock::Clock;
 use crate::config::Resolution;
-use crate::decide::{Ask, Decision, Facts, History, decide, resolve};
-use crate::fleet::device::{Blindly, CheckIn};
+use crate::decide::{Decision, Facts, History, Wanted, decide, resolve};
+use crate::fleet::device::{About, CheckIn};
+use crate::fleet::partition::PartitionCheckIn;
 use crate::fleet::registry::Registry;
+use crate::fleet::report::PartitionFacts;
+use crate::fleet::update_state::Blindly;
 use crate::server::Body;
 pub(crate) use request::{ClientHeaders, DoorRequest};
-use request::{Mode, Place, PlaceError};
+use request::{Mode, NotAPartition, Place, PlaceError};
 
 /// Every path that starts like this belongs to this door.
 pub(crate) const PREFIX: &str = "/ota_update/";
@@ -34,6 +37,78 @@ pub(crate) struct EspHttp {
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) resolution: Resolution,
+}
+
+/// What a request asks for.
+struct Ask<'a> {
+    mode: Mode,
+    /// Named by the device; then the mode does not matter.
+    partition: Option<PartitionFacts<'a>>,
+}
+
+impl<'a> Ask<'a> {
+    fn wanted(&self) -> Wanted<'a> {
+        match (self.partition, self.mode) {
+            (Some(partition), _) => Wanted::Partition(partition.name),
+            (None, Mode::FileSystem(mode)) => Wanted::FileSystem(mode),
+            (None, Mode::Sketch | Mode::Version) => Wanted::App,
+        }
+    }
+
+    /// A client that has only a mode says the version of its file system where others say that of the app.
+    fn says_version_of_file_system(&self) -> bool {
+        matches!(self.wanted(), Wanted::FileSystem(_))
+    }
+
+    /// What is known of the thing that is asked for. Of data that is never a digest of the sketch, nor the space for one: that
+    /// is the room of another partition, and clients know the size of the right one themselves.
+    fn facts(&self, about: Option<&About<'a>>, build: Option<&Release>) -> Facts<'a> {
+        let wanted = self.wanted();
+        let mut facts = Facts {
+            wanted,
+            ..Facts::default()
+        };
+        match wanted {
+            Wanted::App => {
+                facts.running_chip = build.and_then(|build| build.chip_id);
+                facts.running_md5 = about.and_then(|about| about.md5);
+                facts.running_sha256 = about.and_then(|about| about.sha256);
+                facts.running_version = about.and_then(|about| about.version);
+                facts.free_space = about.and_then(|about| about.free_space);
+            }
+            Wanted::FileSystem(_) => {
+                facts.running_version = about.and_then(|about| about.version);
+            }
+            Wanted::Partition(_) => {
+                facts.running_sha256 = self.partition.and_then(|partition| partition.sha256);
+                facts.running_version = self.partition.and_then(|partition| partition.version);
+            }
+        }
+        facts
+    }
+
+    /// The partition that this is about: the one that the device names, or that of the release that it may get.
+    fn partition<'b>(
+        &self,
+        about: Option<&About<'b>>,
+        release: Option<&'b Release>,
+    ) -> Option<PartitionCheckIn<'b>>
+    where
+        'a: 'b,
+    {
+        if let Some(facts) = self.partition {
+            return Some(PartitionCheckIn { facts, named: true });
+        }
+        let facts = PartitionFacts {
+            name: release?.partition.as_deref()?,
+            sha256: None,
+            version: about.and_then(|about| about.version),
+        };
+        Some(PartitionCheckIn {
+            facts,
+            named: false,
+        })
+    }
 }
 
 /// What a request comes to.
@@ -72,12 +147,17 @@ impl EspHttp {
         let Some(mode) = headers.mode() else {
             return Outcome::Answer(answer::bad_mode());
         };
+        let partition = match headers.partition() {
+            Ok(partition) => partition,
+            Err(NotAPartition) => return Outcome::Answer(answer::bad_partition()),
+        };
+        let ask = Ask { mode, partition };
         let snapshot = self.catalog.snapshot();
         let Some(organization) = snapshot.organizations.get(&*place.organization) else {
             return Outcome::Answer(answer::no_update());
         };
         let is_get = request.method == Method::GET;
-        match self.decide(organization, &place, headers, mode, is_get, peer) {
+        match self.decide(organization, &place, headers, &ask, is_get, peer) {
             Decision::NoUpdate(reason) => {
                 let (organization, node) = (&*place.organization, &*place.node);
                 tracing::debug!(organization, node, reason = reason.as_str(), "no update");
@@ -94,7 +174,7 @@ impl EspHttp {
         organization: &'a Organization,
         place: &Place<'_>,
         headers: &ClientHeaders<'_>,
-        mode: Mode,
+        ask: &Ask<'_>,
         is_get: bool,
         peer: IpAddr,
     ) -> Decision<'a> {
@@ -104,24 +184,17 @@ impl EspHttp {
             &place.project,
             &place.node,
             &place.key,
+            ask.wanted(),
         );
         let about = headers.about();
         let md5 = about.and_then(|about| about.md5);
         let sha256 = about.and_then(|about| about.sha256);
         let build = organization.build(md5, sha256);
         let facts = Facts {
-            ask: match mode {
-                Mode::Sketch => Ask::App,
-                Mode::FileSystem => Ask::FileSystem,
-                Mode::Version => Ask::Version,
-            },
+            version_only: ask.mode == Mode::Version,
             family: headers.family(),
-            running_chip: build.and_then(|build| build.chip_id),
-            running_md5: md5,
-            running_sha256: sha256,
-            running_version: about.and_then(|about| about.version),
-            free_space: about.and_then(|about| about.free_space),
             resuming: headers.resumes(),
+            ..ask.facts(about.as_ref(), build.map(|build| &**build))
         };
         // A project that nobody made is no reason to keep records: anyone can invent names.
         let is_known = &*place.project == crate::name::ALL_PROJECTS
@@ -141,14 +214,17 @@ impl EspHttp {
             user_agent: headers.user_agent(),
             about,
             build: build.map(|build| &**build),
+            partition: ask.partition(about.as_ref(), release.map(|release| &**release)),
+            version_is_of_file_system: ask.says_version_of_file_system(),
             report: headers.report(),
         };
         let mut state = device.lock();
         state.hear(&device, &check_in, now);
-        let decision = decide(&facts, release, &state.history());
+        let partition = check_in.partition.map(|partition| partition.facts.name);
+        let decision = decide(&facts, release, &state.history(partition));
         let whole = is_get && !facts.resuming && !headers.is_conditional();
         let sent = whole.then_some(Blindly(facts.is_blind()));
-        state.told(&device, &decision, sent, now);
+        state.told(&device, partition, &decision, sent, now);
         let newly_changed = state.queue();
         drop(state);
         if newly_changed {

@@ -5,12 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::report::{RESET_ON_TRIAL, Report, ResultState};
+use super::partition::{MAX_PARTITIONS, Partition, PartitionCheckIn};
+use super::report::Report;
+use super::update_state::{Blindly, UpdateState};
 use crate::catalog::release::{Family, Release};
 use crate::clock::Timestamp;
-use crate::decide::{Decision, History, Offers};
+use crate::decide::{Decision, History};
 use crate::digest::{Md5, Sha256};
-use crate::store::fleet::{DeviceRow, EventRow};
+use crate::store::fleet::{DeviceChange, DeviceRow, EventRow, PartitionRow};
 
 /// Most events of one device that wait for the next write to the database. Of more only the newest are kept: such a device
 /// changes its story every few milliseconds.
@@ -27,6 +29,11 @@ pub(crate) struct CheckIn<'a> {
     pub(crate) about: Option<About<'a>>,
     /// The release whose digest the device reports, when we know it.
     pub(crate) build: Option<&'a Release>,
+    /// The partition that it asks for; `None` when it asks for the app, or when nobody can tell which one it means.
+    pub(crate) partition: Option<PartitionCheckIn<'a>>,
+    /// The version in `about` is that of a file system: clients that have only a mode say it there.
+    pub(crate) version_is_of_file_system: bool,
+    /// About the partition, if the device named one; otherwise about the app.
     pub(crate) report: Option<Report<'a>>,
 }
 
@@ -77,13 +84,11 @@ pub(crate) struct State {
     pub(crate) first_seen: Timestamp,
     pub(crate) last_seen: Timestamp,
     pub(crate) check_ins: u64,
-    /// Name of the last decision.
-    pub(crate) decision: &'static str,
-    pub(crate) decision_release: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) offered: Option<Offered>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) result: Option<LastResult>,
+    /// How updates of the app go.
+    #[serde(flatten)]
+    app: UpdateState,
+    /// At most [`MAX_PARTITIONS`], in the order of their names.
+    partitions: Vec<Partition>,
     #[serde(skip)]
     waiting_events: Vec<EventRow>,
     /// In the queue of the writer.
@@ -91,33 +96,13 @@ pub(crate) struct State {
     queued: bool,
 }
 
-/// Whether the device that is sent an image does not say what it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Blindly(pub(crate) bool);
-
-/// The image that was last sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Offered {
-    pub(crate) sha256: Sha256,
-    pub(crate) count: u32,
-    /// How often of these the device had sent no digest.
-    pub(crate) blindly: u32,
-    pub(crate) at: Timestamp,
-}
-
-/// The last report, and when it first came in these words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct LastResult {
-    #[serde(serialize_with = "state_name")]
-    pub(crate) state: ResultState,
-    pub(crate) sha256: Option<Sha256>,
-    pub(crate) version: Option<Box<str>>,
-    pub(crate) reason: Option<Box<str>>,
-    pub(crate) at: Timestamp,
-}
-
-fn state_name<S: serde::Serializer>(state: &ResultState, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(state.as_str())
+/// Something that happened, to the app or to a partition.
+struct Event<'a> {
+    name: &'static str,
+    partition: Option<&'a str>,
+    version: Option<&'a str>,
+    sha256: Option<Sha256>,
+    reason: Option<&'a str>,
 }
 
 impl Device {
@@ -143,10 +128,8 @@ impl Device {
             first_seen: now,
             last_seen: now,
             check_ins: 0,
-            decision: "none",
-            decision_release: None,
-            offered: None,
-            result: None,
+            app: UpdateState::new(),
+            partitions: Vec::new(),
             waiting_events: Vec::new(),
             queued: false,
         };
@@ -163,8 +146,6 @@ impl Device {
         {
             let text = |text: &Option<String>| text.as_deref().map(Box::from);
             let number = |number: Option<i64>| number.and_then(|n| u64::try_from(n).ok());
-            let sha256 =
-                |hex: &Option<String>| hex.as_ref().and_then(|hex| Sha256::parse(hex.as_bytes()));
             let mut state = device.lock();
             state.project = row.project.as_str().into();
             state.key = row.key.as_str().into();
@@ -180,34 +161,29 @@ impl Device {
                 .sketch_md5
                 .as_ref()
                 .and_then(|hex| Md5::parse(hex.as_bytes()));
-            state.sketch_sha256 = sha256(&row.sketch_sha256);
+            state.sketch_sha256 = row
+                .sketch_sha256
+                .as_ref()
+                .and_then(|hex| Sha256::parse(hex.as_bytes()));
             state.sketch_size = number(row.sketch_size);
             state.free_space = number(row.free_space);
             state.chip_size = number(row.chip_size);
             state.sdk_version = text(&row.sdk_version);
             state.last_seen = Timestamp(row.last_seen);
             state.check_ins = u64::try_from(row.check_ins).unwrap_or(0);
-            state.decision = crate::decide::name_of(&row.decision);
-            state.decision_release = row.decision_release;
-            state.offered = sha256(&row.offered_sha256).map(|sha256| Offered {
-                sha256,
-                count: u32::try_from(row.offered_count).unwrap_or(0),
-                blindly: u32::try_from(row.offered_blindly).unwrap_or(0),
-                at: Timestamp(row.offered_at.unwrap_or(0)),
-            });
-            state.result = row
-                .result_state
-                .as_deref()
-                .and_then(ResultState::parse)
-                .map(|result| LastResult {
-                    state: result,
-                    sha256: sha256(&row.result_sha256),
-                    version: text(&row.result_version),
-                    reason: text(&row.result_reason),
-                    at: Timestamp(row.result_at.unwrap_or(0)),
-                });
+            state.app = UpdateState::restore(&row.update);
         }
         device
+    }
+
+    /// A partition as it was stored.
+    pub(super) fn restore_partition(&self, row: &PartitionRow) {
+        let mut state = self.lock();
+        if let Err(at) = state.position_of(&row.name)
+            && state.partitions.len() < MAX_PARTITIONS
+        {
+            state.partitions.insert(at, Partition::restore(row));
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -215,20 +191,37 @@ impl Device {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be written: the row, and the events since the last time. The device is then no longer queued.
-    pub(super) fn take_row(&self) -> (DeviceRow, Vec<EventRow>) {
+    /// What is to be written. The device is then no longer queued.
+    pub(super) fn take_change(&self) -> DeviceChange {
         let mut state = self.lock();
         state.queued = false;
         let events = std::mem::take(&mut state.waiting_events);
-        (state.row(self.organization, &self.node), events)
+        let changed = state
+            .partitions
+            .iter_mut()
+            .filter_map(|partition| std::mem::take(&mut partition.changed).then_some(&*partition));
+        let partitions = changed
+            .map(|partition| partition.row(self.organization, &self.node))
+            .collect();
+        DeviceChange {
+            device: state.row(self.organization, &self.node),
+            partitions,
+            events,
+        }
     }
 
-    /// Undoes [`take_row`](Self::take_row). Whether the device must get in line again: it may have done so since.
-    pub(super) fn put_back(&self, mut events: Vec<EventRow>) -> bool {
+    /// Undoes [`take_change`](Self::take_change). Whether the device must get in line again: it may have done so since.
+    pub(super) fn put_back(&self, change: DeviceChange) -> bool {
         let mut state = self.lock();
+        let mut events = change.events;
         events.append(&mut state.waiting_events);
         events.drain(..events.len().saturating_sub(MAX_WAITING_EVENTS));
         state.waiting_events = events;
+        for row in &change.partitions {
+            if let Some(partition) = state.partition(&row.name) {
+                partition.changed = true;
+            }
+        }
         state.queue()
     }
 }
@@ -243,10 +236,14 @@ impl State {
         self.address = Some(check_in.address);
         set_option(&mut self.user_agent, check_in.user_agent);
         if let Some(about) = &check_in.about {
-            self.learn(device, about, check_in.build, now);
+            self.learn(device, about, check_in, now);
+        }
+        if let Some(partition) = &check_in.partition {
+            self.hear_of_partition(device, partition, now);
         }
         if let Some(report) = &check_in.report {
-            self.note_result(device, report, now);
+            let named = check_in.partition.filter(|partition| partition.named);
+            self.note_result(device, named.map(|named| named.facts.name), report, now);
         }
     }
 
@@ -254,18 +251,21 @@ impl State {
         &mut self,
         device: &Device,
         about: &About<'_>,
-        build: Option<&Release>,
+        check_in: &CheckIn<'_>,
         now: Timestamp,
     ) {
+        let (build, says_version) = (check_in.build, !check_in.version_is_of_file_system);
         let runs_the_same = self.sketch_md5 == about.md5
             && self.sketch_sha256 == about.sha256
-            && self.version.as_deref() == about.version;
+            && (!says_version || self.version.as_deref() == about.version);
         self.family = Some(about.family);
         set_option(&mut self.chip_id, about.chip_id);
         set_option(&mut self.base_mac, about.base_mac);
         set_option(&mut self.sta_mac, about.sta_mac);
         set_option(&mut self.ap_mac, about.ap_mac);
-        set_option(&mut self.version, about.version);
+        if says_version {
+            set_option(&mut self.version, about.version);
+        }
         self.sketch_md5 = about.md5;
         self.sketch_sha256 = about.sha256;
         self.sketch_size = about.sketch_size;
@@ -274,93 +274,107 @@ impl State {
         set_option(&mut self.sdk_version, about.sdk_version);
         if !runs_the_same {
             // A device that sends only an MD5 still shows up with version and digest, if it runs one of ours.
-            let digest = build
-                .map(|build| build.sha256)
-                .or(about.sha256)
-                .map(|sha256| sha256.to_string());
-            let version = build.map(|build| build.version.as_str()).or(about.version);
-            self.note_event(device, now, "running", version, digest, None);
+            let said = about.version.filter(|_| says_version);
+            let running = Event {
+                name: "running",
+                partition: None,
+                version: build.map(|build| build.version.as_str()).or(said),
+                sha256: build.map(|build| build.sha256).or(about.sha256),
+                reason: None,
+            };
+            self.note_event(device, now, &running);
         }
     }
 
-    fn note_result(&mut self, device: &Device, report: &Report<'_>, now: Timestamp) {
-        let heard_before = self.result.as_ref().is_some_and(|last| {
-            last.state == report.state
-                && last.sha256 == report.sha256
-                && last.version.as_deref() == report.version
-                && last.reason.as_deref() == report.reason
-        });
-        if heard_before {
-            return;
+    fn hear_of_partition(
+        &mut self,
+        device: &Device,
+        check_in: &PartitionCheckIn<'_>,
+        now: Timestamp,
+    ) {
+        let facts = &check_in.facts;
+        if let Err(at) = self.position_of(facts.name)
+            && self.partitions.len() < MAX_PARTITIONS
+        {
+            self.partitions.insert(at, Partition::new(facts.name, now));
         }
-        self.result = Some(LastResult {
-            state: report.state,
-            sha256: report.sha256,
-            version: report.version.map(Box::from),
-            reason: report.reason.map(Box::from),
-            at: now,
-        });
-        let digest = report.sha256.map(|sha256| sha256.to_string());
-        self.note_event(
-            device,
-            now,
-            report.state.as_str(),
-            report.version,
-            digest,
-            report.reason,
-        );
+        let partition = self.partition(facts.name);
+        if partition.is_some_and(|partition| partition.hear(check_in, now)) {
+            let installed = Event {
+                name: "installed",
+                partition: Some(facts.name),
+                version: facts.version,
+                sha256: facts.sha256,
+                reason: None,
+            };
+            self.note_event(device, now, &installed);
+        }
     }
 
-    /// Takes down what the device was told. `sent`: whether the image goes out from its first byte, and then whether to a
-    /// device that does not say what it runs.
+    /// Where the partition of this name is, or would be.
+    fn position_of(&self, name: &str) -> Result<usize, usize> {
+        self.partitions
+            .binary_search_by(|partition| (*partition.name).cmp(name))
+    }
+
+    /// `None`: it is not recorded.
+    fn partition(&mut self, name: &str) -> Option<&mut Partition> {
+        let at = self.position_of(name).ok()?;
+        self.partitions.get_mut(at)
+    }
+
+    /// Of the app, or of a partition; `None` when that is not recorded.
+    fn update_of(&mut self, partition: Option<&str>) -> Option<&mut UpdateState> {
+        match partition {
+            None => Some(&mut self.app),
+            Some(name) => Some(&mut self.partition(name)?.update),
+        }
+    }
+
+    fn note_result(
+        &mut self,
+        device: &Device,
+        partition: Option<&str>,
+        report: &Report<'_>,
+        now: Timestamp,
+    ) {
+        let update = self.update_of(partition);
+        if update.is_some_and(|update| update.hear(report, now)) {
+            let reported = Event {
+                name: report.state.as_str(),
+                partition,
+                version: report.version,
+                sha256: report.sha256,
+                reason: report.reason,
+            };
+            self.note_event(device, now, &reported);
+        }
+    }
+
+    /// Takes down what the device was told, of its app or of a partition. `sent`: whether the image goes out from its first
+    /// byte, and then whether to a device that does not say what it runs.
     pub(crate) fn told(
         &mut self,
         device: &Device,
+        partition: Option<&str>,
         decision: &Decision<'_>,
         sent: Option<Blindly>,
         now: Timestamp,
     ) {
-        self.decision = decision.as_str();
-        let (Decision::Offer(release) | Decision::Tell(release)) = decision else {
-            self.decision_release = None;
-            return;
-        };
-        self.decision_release = Some(release.id);
-        if let Some(blindly) = sent {
-            self.note_offer(device, release, blindly, now);
+        let update = self.update_of(partition);
+        if let Some(release) = update.and_then(|update| update.told(decision, sent, now)) {
+            let offered = Event {
+                name: "offered",
+                partition,
+                version: Some(&release.version),
+                sha256: Some(release.sha256),
+                reason: None,
+            };
+            self.note_event(device, now, &offered);
         }
     }
 
-    fn note_offer(
-        &mut self,
-        device: &Device,
-        release: &Release,
-        Blindly(blindly): Blindly,
-        now: Timestamp,
-    ) {
-        let before = self
-            .offered
-            .filter(|offered| offered.sha256 == release.sha256);
-        let (count, before) = before.map_or((0, 0), |offered| (offered.count, offered.blindly));
-        self.offered = Some(Offered {
-            sha256: release.sha256,
-            count: count.saturating_add(1),
-            blindly: before.saturating_add(u32::from(blindly)),
-            at: now,
-        });
-        let digest = Some(release.sha256.to_string());
-        self.note_event(device, now, "offered", Some(&release.version), digest, None);
-    }
-
-    fn note_event(
-        &mut self,
-        device: &Device,
-        at: Timestamp,
-        event: &'static str,
-        version: Option<&str>,
-        sha256: Option<String>,
-        reason: Option<&str>,
-    ) {
+    fn note_event(&mut self, device: &Device, at: Timestamp, event: &Event<'_>) {
         if self.waiting_events.len() >= MAX_WAITING_EVENTS {
             self.waiting_events.remove(0);
         }
@@ -368,30 +382,18 @@ impl State {
             organization_id: device.organization,
             node: device.node.to_string(),
             at: at.0,
-            event: event.to_owned(),
-            version: version.map(str::to_owned),
-            sha256,
-            reason: reason.map(str::to_owned),
+            event: event.name.to_owned(),
+            partition: event.partition.map(str::to_owned),
+            version: event.version.map(str::to_owned),
+            sha256: event.sha256.map(|digest| digest.to_string()),
+            reason: event.reason.map(str::to_owned),
         });
     }
 
-    /// What the decision needs of the past.
-    pub(crate) fn history(&self) -> History {
-        History {
-            offers: self.offered.map(|offered| Offers {
-                sha256: offered.sha256,
-                count: offered.count,
-                blindly: offered.blindly,
-            }),
-            result: self
-                .result
-                .as_ref()
-                .map(|result| (result.state, result.sha256)),
-            reset_on_trial: self
-                .result
-                .as_ref()
-                .is_some_and(|result| result.reason.as_deref() == Some(RESET_ON_TRIAL)),
-        }
+    /// What the decision needs of the past of the app, or of a partition.
+    pub(crate) fn history(&mut self, partition: Option<&str>) -> History {
+        self.update_of(partition)
+            .map_or_else(History::default, |update| update.history())
     }
 
     /// Marks the device as one to write; `false` if it already was.
@@ -402,7 +404,6 @@ impl State {
     fn row(&self, organization_id: i64, node: &str) -> DeviceRow {
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let result = self.result.as_ref();
         DeviceRow {
             organization_id,
             node: node.to_owned(),
@@ -428,19 +429,7 @@ impl State {
             first_seen: self.first_seen.0,
             last_seen: self.last_seen.0,
             check_ins: number(self.check_ins),
-            decision: self.decision.to_owned(),
-            decision_release: self.decision_release,
-            offered_sha256: self.offered.map(|offered| offered.sha256.to_string()),
-            offered_count: self.offered.map_or(0, |offered| i64::from(offered.count)),
-            offered_blindly: self.offered.map_or(0, |offered| i64::from(offered.blindly)),
-            offered_at: self.offered.map(|offered| offered.at.0),
-            result_state: result.map(|result| result.state.as_str().to_owned()),
-            result_sha256: result
-                .and_then(|result| result.sha256)
-                .map(|digest| digest.to_string()),
-            result_version: result.and_then(|result| text(&result.version)),
-            result_reason: result.and_then(|result| text(&result.reason)),
-            result_at: result.map(|result| result.at.0),
+            update: self.app.row(),
         }
     }
 }
@@ -451,7 +440,7 @@ fn set(slot: &mut Box<str>, value: &str) {
     }
 }
 
-fn set_option(slot: &mut Option<Box<str>>, value: Option<&str>) {
+pub(super) fn set_option(slot: &mut Option<Box<str>>, value: Option<&str>) {
     if slot.as_deref() != value {
         *slot = value.map(Box::from);
     }

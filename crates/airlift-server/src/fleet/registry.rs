@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 
 use super::device::Device;
 use crate::clock::Timestamp;
-use crate::store::fleet::DeviceRow;
+use crate::store::fleet::{DeviceRow, PartitionRow};
 
 /// Locks over which the devices are spread, so that check-ins of different devices rarely meet.
 const SHARDS: usize = 64;
@@ -28,6 +28,7 @@ impl Registry {
     /// Fills the registry with what was stored. Stored devices count, but are never dropped for a limit.
     pub(crate) fn restore(
         rows: &[DeviceRow],
+        partitions: &[PartitionRow],
         max_per_organization: usize,
         max_total: usize,
     ) -> Self {
@@ -41,6 +42,11 @@ impl Registry {
         };
         for row in rows {
             registry.insert(Device::restore(row));
+        }
+        for row in partitions {
+            if let Some(device) = registry.find(row.organization_id, &row.node) {
+                device.restore_partition(row);
+            }
         }
         registry
     }

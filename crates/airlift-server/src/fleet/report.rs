@@ -1,8 +1,9 @@
-//! What a device says about its last update.
+//! What a device says about its last update, and about the partition that it asks for.
 
 use crate::digest::Sha256;
+use crate::name;
 
-/// Longest accepted report, in bytes.
+/// Longest accepted report, and longest accepted facts of a partition, in bytes.
 pub(crate) const MAX_REPORT: usize = 256;
 
 /// Reason of a roll-back that nobody decided: the device was reset before the image on trial had said anything.
@@ -88,6 +89,45 @@ impl<'a> Report<'a> {
     }
 }
 
+/// What a device says of a partition, as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PartitionFacts<'a> {
+    pub(crate) name: &'a str,
+    /// What was last installed there. `None`: nothing, or the device does not know.
+    pub(crate) sha256: Option<Sha256>,
+    pub(crate) version: Option<&'a str>,
+}
+
+impl<'a> PartitionFacts<'a> {
+    /// Reads `name=N; sha256=HEX; version=V`: any order, `name` needed, else as strict as [`Report::parse`].
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        if text.len() > MAX_REPORT {
+            return None;
+        }
+        let (mut name, mut sha256, mut version) = (None, None, None);
+        for part in text.split(';') {
+            let (field, value) = part.trim_matches([' ', '\t']).split_once('=')?;
+            let seen_before = match field {
+                "name" => {
+                    let read = name::check_partition(value.as_bytes()).ok()?;
+                    name.replace(read).is_some()
+                }
+                "sha256" => sha256.replace(Sha256::parse(value.as_bytes())?).is_some(),
+                "version" => version.replace(token(value)?).is_some(),
+                _ => return None,
+            };
+            if seen_before {
+                return None;
+            }
+        }
+        Some(Self {
+            name: name?,
+            sha256,
+            version,
+        })
+    }
+}
+
 /// 1 to 64 visible ASCII characters; `;` cannot occur here and `,` would let a proxy join two headers into one.
 fn token(text: &str) -> Option<&str> {
     let fits = (1..=64).contains(&text.len());
@@ -143,5 +183,75 @@ mod tests {
         assert_eq!(Report::parse(&long), None);
         let padded = format!("state=failed;{}reason=r", " ".repeat(MAX_REPORT));
         assert_eq!(Report::parse(&padded), None);
+    }
+
+    #[test]
+    fn a_partition_is_named_and_the_rest_may_be_missing() {
+        let whole = format!("name=storage; sha256={DIGEST}; version=1.2.0");
+        let turned = format!(
+            "version=1.2.0 ;\tsha256={} ;name=storage",
+            DIGEST.to_uppercase()
+        );
+        for text in [&whole, &turned] {
+            let facts = PartitionFacts::parse(text).unwrap();
+            assert_eq!((facts.name, facts.version), ("storage", Some("1.2.0")));
+            assert_eq!(facts.sha256, Sha256::parse(DIGEST.as_bytes()));
+        }
+        let shortest = PartitionFacts::parse("name=0123456789abcdef").unwrap();
+        assert_eq!((shortest.sha256, shortest.version), (None, None));
+    }
+
+    #[test]
+    fn anything_else_is_no_partition() {
+        for text in [
+            "",
+            "storage",
+            "name",
+            "name=",
+            "name=..",
+            "name=a b",
+            "name=a/b",
+            "name=0123456789abcdefg",
+            "name=a; name=b",
+            "name=a;",
+            "Name=a",
+            "version=1.0",
+            "name=a; size=1",
+            "name=a; sha256=8dff",
+            "name=a; version=",
+            "name=a; version=1,2",
+            "name=a, b",
+        ] {
+            assert_eq!(PartitionFacts::parse(text), None, "{text:?}");
+        }
+        let long = format!("name=a; version={}", "v".repeat(65));
+        assert_eq!(PartitionFacts::parse(&long), None);
+        let padded = format!("name=a;{}version=1", " ".repeat(MAX_REPORT));
+        assert_eq!(PartitionFacts::parse(&padded), None);
+    }
+
+    proptest::proptest! {
+        /// What is read is what stands there, and nothing makes a reader panic.
+        #[test]
+        fn facts_that_are_read_are_those_that_were_written(
+            text in "\\PC{0,40}|((name|sha256|version|state|x)=[a-z0-9.;= ]{0,20}; ?){1,4}",
+            name in "[A-Za-z0-9_.+:-]{1,16}", version in "[!-+--:<-~]{1,64}", sha256: [u8; 32], with in 0_u8..4,
+        ) {
+            let _ = (PartitionFacts::parse(&text), Report::parse(&text));
+            proptest::prop_assume!(name != "." && name != "..");
+            let facts = PartitionFacts {
+                name: &name,
+                sha256: (with & 1 != 0).then_some(Sha256(sha256)),
+                version: (with & 2 != 0).then_some(&*version),
+            };
+            let mut text = format!("name={name}");
+            if let Some(sha256) = facts.sha256 {
+                text += &format!("; sha256={sha256}");
+            }
+            if let Some(version) = facts.version {
+                text += &format!("; version={version}");
+            }
+            proptest::prop_assert_eq!(PartitionFacts::parse(&text), Some(facts));
+        }
     }
 }

@@ -64,15 +64,11 @@ impl Writer {
                     .for_each(|device| self.registry.changed(Arc::clone(device)));
                 continue;
             }
-            let (rows, events): (Vec<_>, Vec<_>) =
-                batch.iter().map(|device| device.take_row()).unzip();
-            outcome = self
-                .database
-                .save_devices(&rows, events.iter().flatten())
-                .await;
+            let changes: Vec<_> = batch.iter().map(|device| device.take_change()).collect();
+            outcome = self.database.save_devices(&changes).await;
             if outcome.is_err() {
-                for (device, events) in batch.iter().zip(events) {
-                    if device.put_back(events) {
+                for (device, change) in batch.iter().zip(changes) {
+                    if device.put_back(change) {
                         self.registry.changed(Arc::clone(device));
                     }
                 }

@@ -213,6 +213,7 @@ fn on_the_wire(name: &HeaderName) -> &str {
     match name.as_str() {
         "x-md5" => "x-MD5",
         "x-sha256" => "x-SHA256",
+        "x-airlift-partition" => "x-Airlift-Partition",
         _ if *name == CONTENT_TYPE => "Content-Type",
         _ if *name == CONTENT_LENGTH => "Content-Length",
         _ if *name == CONTENT_RANGE => "Content-Range",

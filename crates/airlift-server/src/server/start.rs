@@ -150,8 +150,10 @@ impl Server {
                 })?;
         let catalog = Arc::new(catalog);
         let devices = database.devices().await.map_err(failed)?;
+        let partitions = database.partitions().await.map_err(failed)?;
         let registry = Arc::new(Registry::restore(
             &devices,
+            &partitions,
             config.max_devices_per_organization,
             config.max_devices,
         ));

@@ -22,13 +22,15 @@ pub(crate) struct ReleaseRow {
     pub(crate) target_kind: String,
     pub(crate) target: String,
     pub(crate) kind: String,
+    pub(crate) partition: Option<String>,
+    pub(crate) file_system: Option<String>,
     pub(crate) version: String,
     pub(crate) size: i64,
     pub(crate) md5: String,
     pub(crate) sha256: String,
     pub(crate) running_md5: String,
     pub(crate) running_sha256: Option<String>,
-    pub(crate) family: String,
+    pub(crate) family: Option<String>,
     pub(crate) chip_id: Option<i64>,
     pub(crate) encoding: String,
     pub(crate) image_version: Option<String>,
@@ -46,11 +48,11 @@ pub(super) const INSERT_PROJECT: &str = "INSERT INTO projects (organization_id, 
 pub(super) const PROJECTS: &str =
     "SELECT id, name, created_at FROM projects WHERE organization_id = $1 ORDER BY name";
 pub(super) const INSERT_RELEASE: &str = "INSERT INTO releases (organization_id, project, target_kind, target, kind, version, size, md5, sha256, \
-     running_md5, running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING id";
+     running_md5, running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, partition, \
+     file_system) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) RETURNING id";
 pub(super) const RELEASES: &str = "SELECT id, organization_id, project, target_kind, target, kind, version, size, md5, sha256, running_md5, \
-     running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, withdrawn_at \
-     FROM releases WHERE organization_id = $1 ORDER BY id";
+     running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, withdrawn_at, \
+     partition, file_system FROM releases WHERE organization_id = $1 ORDER BY id";
 pub(super) const WITHDRAW: &str =
     "UPDATE releases SET withdrawn_at = $1 WHERE id = $2 AND withdrawn_at IS NULL";
 
@@ -115,6 +117,8 @@ impl Database {
             .bind(&release.image_project)
             .bind(release.published_at)
             .bind(release.published_by)
+            .bind(&release.partition)
+            .bind(&release.file_system)
             .fetch_one(&self.write)
             .await
     }

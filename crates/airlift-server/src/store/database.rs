@@ -8,11 +8,18 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{SqlSafeStr as _, SqlitePool};
 
 /// The tables, version by version. A released file never changes; a change is a new file and a new line.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "first",
-    include_str!("../../migrations/sqlite/0001_first.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "first",
+        include_str!("../../migrations/sqlite/0001_first.sql"),
+    ),
+    (
+        2,
+        "data",
+        include_str!("../../migrations/sqlite/0002_data.sql"),
+    ),
+];
 
 /// Connections to the database. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
-//! Rows of devices and of what happened to them.
+//! Rows of devices, of their partitions, and of what happened to them.
 
-use sqlx::FromRow;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{FromRow, Sqlite};
 
 use super::database::Database;
 
@@ -31,6 +32,13 @@ pub(crate) struct DeviceRow {
     pub(crate) first_seen: i64,
     pub(crate) last_seen: i64,
     pub(crate) check_ins: i64,
+    #[sqlx(flatten)]
+    pub(crate) update: UpdateRow,
+}
+
+/// How updates of one thing go; the same columns in `devices` and `device_partitions`.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct UpdateRow {
     pub(crate) decision: String,
     pub(crate) decision_release: Option<i64>,
     pub(crate) offered_sha256: Option<String>,
@@ -44,6 +52,30 @@ pub(crate) struct DeviceRow {
     pub(crate) result_at: Option<i64>,
 }
 
+/// A partition of a device as it is stored.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct PartitionRow {
+    pub(crate) organization_id: i64,
+    pub(crate) node: String,
+    pub(crate) name: String,
+    pub(crate) sha256: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) first_seen: i64,
+    pub(crate) last_seen: i64,
+    #[sqlx(flatten)]
+    pub(crate) update: UpdateRow,
+}
+
+/// What is to be written of a device.
+#[derive(Debug)]
+pub(crate) struct DeviceChange {
+    pub(crate) device: DeviceRow,
+    /// Those that changed.
+    pub(crate) partitions: Vec<PartitionRow>,
+    /// Since the last time.
+    pub(crate) events: Vec<EventRow>,
+}
+
 /// Something that happened to a device.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct EventRow {
@@ -51,6 +83,8 @@ pub(crate) struct EventRow {
     pub(crate) node: String,
     pub(crate) at: i64,
     pub(crate) event: String,
+    /// `None`: it happened to the app.
+    pub(crate) partition: Option<String>,
     pub(crate) version: Option<String>,
     pub(crate) sha256: Option<String>,
     pub(crate) reason: Option<String>,
@@ -77,12 +111,25 @@ pub(super) const SAVE_DEVICE: &str = "INSERT INTO devices (organization_id, node
      offered_blindly = excluded.offered_blindly, \
      offered_at = excluded.offered_at, result_state = excluded.result_state, result_sha256 = excluded.result_sha256, \
      result_version = excluded.result_version, result_reason = excluded.result_reason, result_at = excluded.result_at";
-pub(super) const INSERT_EVENT: &str = "INSERT INTO device_events (organization_id, node, at, event, version, sha256, reason) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(super) const PARTITIONS: &str = "SELECT organization_id, node, name, sha256, version, first_seen, last_seen, decision, \
+     decision_release, offered_sha256, offered_count, offered_blindly, offered_at, result_state, result_sha256, \
+     result_version, result_reason, result_at FROM device_partitions ORDER BY name";
+pub(super) const SAVE_PARTITION: &str = "INSERT INTO device_partitions (organization_id, node, name, sha256, version, \
+     first_seen, last_seen, decision, decision_release, offered_sha256, offered_count, offered_blindly, offered_at, \
+     result_state, result_sha256, result_version, result_reason, result_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+     ON CONFLICT (organization_id, node, name) DO UPDATE SET sha256 = excluded.sha256, version = excluded.version, \
+     last_seen = excluded.last_seen, decision = excluded.decision, decision_release = excluded.decision_release, \
+     offered_sha256 = excluded.offered_sha256, offered_count = excluded.offered_count, \
+     offered_blindly = excluded.offered_blindly, offered_at = excluded.offered_at, \
+     result_state = excluded.result_state, result_sha256 = excluded.result_sha256, \
+     result_version = excluded.result_version, result_reason = excluded.result_reason, result_at = excluded.result_at";
+pub(super) const INSERT_EVENT: &str = "INSERT INTO device_events (organization_id, node, at, event, partition, version, \
+     sha256, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 pub(super) const PRUNE_EVENTS: &str = "DELETE FROM device_events WHERE organization_id = $1 AND node = $2 AND id <= \
      (SELECT id FROM device_events WHERE organization_id = $1 AND node = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)";
-pub(super) const EVENTS: &str = "SELECT organization_id, node, at, event, version, sha256, reason FROM device_events \
-     WHERE organization_id = $1 AND node = $2 ORDER BY id DESC LIMIT $3";
+pub(super) const EVENTS: &str = "SELECT organization_id, node, at, event, partition, version, sha256, reason FROM \
+     device_events WHERE organization_id = $1 AND node = $2 ORDER BY id DESC LIMIT $3";
 
 impl Database {
     /// Every device of every organization.
@@ -90,15 +137,17 @@ impl Database {
         sqlx::query_as(DEVICES).fetch_all(&self.read).await
     }
 
-    /// Writes devices and new events, all or nothing.
-    pub(crate) async fn save_devices<'a>(
-        &self,
-        devices: &[DeviceRow],
-        events: impl Iterator<Item = &'a EventRow>,
-    ) -> Result<(), sqlx::Error> {
+    /// Every partition of every device.
+    pub(crate) async fn partitions(&self) -> Result<Vec<PartitionRow>, sqlx::Error> {
+        sqlx::query_as(PARTITIONS).fetch_all(&self.read).await
+    }
+
+    /// Writes devices, their partitions and new events, all or nothing.
+    pub(crate) async fn save_devices(&self, changes: &[DeviceChange]) -> Result<(), sqlx::Error> {
         let mut transaction = self.write.begin().await?;
-        for d in devices {
-            sqlx::query(SAVE_DEVICE)
+        for change in changes {
+            let d = &change.device;
+            let query = sqlx::query(SAVE_DEVICE)
                 .bind(d.organization_id)
                 .bind(&d.node)
                 .bind(&d.project)
@@ -119,42 +168,43 @@ impl Database {
                 .bind(&d.address)
                 .bind(d.first_seen)
                 .bind(d.last_seen)
-                .bind(d.check_ins)
-                .bind(&d.decision)
-                .bind(d.decision_release)
-                .bind(&d.offered_sha256)
-                .bind(d.offered_count)
-                .bind(d.offered_blindly)
-                .bind(d.offered_at)
-                .bind(&d.result_state)
-                .bind(&d.result_sha256)
-                .bind(&d.result_version)
-                .bind(&d.result_reason)
-                .bind(d.result_at)
+                .bind(d.check_ins);
+            bind_update(query, &d.update)
                 .execute(&mut *transaction)
                 .await?;
-        }
-        let mut last = None;
-        for e in events {
-            sqlx::query(INSERT_EVENT)
-                .bind(e.organization_id)
-                .bind(&e.node)
-                .bind(e.at)
-                .bind(&e.event)
-                .bind(&e.version)
-                .bind(&e.sha256)
-                .bind(&e.reason)
-                .execute(&mut *transaction)
-                .await?;
-            let device = (e.organization_id, e.node.as_str());
-            if last != Some(device) {
-                sqlx::query(PRUNE_EVENTS)
+            for p in &change.partitions {
+                let query = sqlx::query(SAVE_PARTITION)
+                    .bind(p.organization_id)
+                    .bind(&p.node)
+                    .bind(&p.name)
+                    .bind(&p.sha256)
+                    .bind(&p.version)
+                    .bind(p.first_seen)
+                    .bind(p.last_seen);
+                bind_update(query, &p.update)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            for e in &change.events {
+                sqlx::query(INSERT_EVENT)
                     .bind(e.organization_id)
                     .bind(&e.node)
+                    .bind(e.at)
+                    .bind(&e.event)
+                    .bind(&e.partition)
+                    .bind(&e.version)
+                    .bind(&e.sha256)
+                    .bind(&e.reason)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            if !change.events.is_empty() {
+                sqlx::query(PRUNE_EVENTS)
+                    .bind(d.organization_id)
+                    .bind(&d.node)
                     .bind(KEPT_EVENTS)
                     .execute(&mut *transaction)
                     .await?;
-                last = Some(device);
             }
         }
         transaction.commit().await
@@ -174,4 +224,22 @@ impl Database {
             .fetch_all(&self.read)
             .await
     }
+}
+
+type Statement<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// The columns of an [`UpdateRow`], which are the last ones of a statement.
+fn bind_update<'q>(query: Statement<'q>, u: &'q UpdateRow) -> Statement<'q> {
+    query
+        .bind(&u.decision)
+        .bind(u.decision_release)
+        .bind(&u.offered_sha256)
+        .bind(u.offered_count)
+        .bind(u.offered_blindly)
+        .bind(u.offered_at)
+        .bind(&u.result_state)
+        .bind(&u.result_sha256)
+        .bind(&u.result_version)
+        .bind(&u.result_reason)
+        .bind(u.result_at)
 }

@@ -50,7 +50,7 @@ async fn everything_that_a_client_says_is_kept_with_the_time() {
             "sketch_sha256": "8dffb149e1859bd81a0df868c868f7127257065ed234c8d58247c347d416d758",
             "sketch_size": 1_006_448, "free_space": 1_966_080, "chip_size": 4_194_304, "sdk_version": "v5.3.2",
             "first_seen": "2026-11-20T20:08:29.042Z", "last_seen": "2026-11-20T20:09:29.042Z", "check_ins": 2,
-            "decision": "no-release", "decision_release": null, "running_release": null, "events": null,
+            "decision": "no-release", "decision_release": null, "running_release": null, "partitions": [], "events": null,
         })
     );
     assert_eq!(events.as_array().unwrap().len(), 1, "{events}");

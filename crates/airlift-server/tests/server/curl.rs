@@ -208,6 +208,46 @@ async fn publishing_with_curl() {
     }
 }
 
+#[tokio::test]
+async fn data_with_curl() {
+    let (server, url, image) = server_with_image().await;
+    let content = crate::images::littlefs(1);
+    let file = server.data.path().join("storage.bin");
+    std::fs::write(&file, &content).unwrap();
+    let publish = server.url(
+        "/api/v1/organizations/dev/releases?project=lotus&key=k&partition=storage&version=1.0.0",
+    );
+    let token = format!("Authorization: Bearer {}", server.admin);
+    let put = curl(&["--upload-file", path(&file), "--header", &token, &publish]).await;
+    let answer: serde_json::Value = serde_json::from_slice(&put.stdout).unwrap();
+    assert_eq!(answer["file_system"], "littlefs", "{answer}");
+
+    for header in ["x-Airlift-Partition: name=storage", "x-ESP32-mode: spiffs"] {
+        assert_eq!(curl(&["--header", header, &url]).await.stdout, content);
+    }
+    let part = [
+        "--header",
+        "x-Airlift-Partition: name=storage",
+        "--range",
+        "8-15",
+        &url,
+    ];
+    assert_eq!(curl(&part).await.stdout, b"littlefs");
+    assert_eq!(curl(&[&url]).await.stdout, image, "the app is where it was");
+    let bad = "x-Airlift-Partition: storage";
+    let refused = curl(&[
+        "--header",
+        bad,
+        "--write-out",
+        "%{http_code}",
+        "-o",
+        "/dev/null",
+        &url,
+    ])
+    .await;
+    assert_eq!(String::from_utf8_lossy(&refused.stdout), "400");
+}
+
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use airlift_formats::esp::app_image::ChipId;
 
 use crate::harness::TestServer;
-use crate::images::{esp32, esp8266, md5_hex};
+use crate::images::{esp32, esp8266, littlefs, md5_hex};
 use crate::raw::{RawAnswer, exchange};
 
 /// What must come.
@@ -231,6 +231,47 @@ async fn recorded_requests_are_answered_as_by_the_reference_or_better() {
         TABLE.len(),
         "a recording of the table is missing in {folder}"
     );
+}
+
+/// The reference has no file systems: it sends the sketch (section 6 of the protocol page), so nobody recorded this mode. The
+/// requests are the recorded ones of either family with another mode in them.
+#[tokio::test]
+async fn recorded_clients_that_ask_for_their_file_system_get_data_or_nothing() {
+    let server = TestServer::start().await;
+    publish_the_tree(&server).await;
+    let spiffs = |name: &str| {
+        let request = String::from_utf8(recording(name).expect("a request").request).unwrap();
+        assert!(request.contains("-mode: sketch"), "{request}");
+        request.replace("-mode: sketch", "-mode: spiffs")
+    };
+    let requests = [
+        spiffs("01-node-in-project.http"),
+        spiffs("07-same-md5-esp32.http"),
+    ];
+    let address = server.server.local_addr();
+    for request in &requests {
+        let whole_url = request.replacen(" /ota_", &format!(" {}", server.url("/ota_")), 1);
+        for request in [request, &whole_url] {
+            assert_eq!(exchange(address, request.as_bytes()).await.status, 304);
+        }
+    }
+    let image = littlefs(1);
+    let parameters = "project=lotus&key=sht30_d1_mini&partition=storage&version=1.0.0";
+    assert_eq!(server.publish(parameters, &image).await.status, 201);
+    for request in &requests {
+        let whole_url = request.replacen(" /ota_", &format!(" {}", server.url("/ota_")), 1);
+        for request in [request, &whole_url] {
+            let answer = exchange(address, request.as_bytes()).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.length(), Some(image.len()));
+            assert_eq!(answer.header("x-md5"), Some(md5_hex(&image).as_str()));
+            assert_eq!(answer.body, image);
+            assert!(answer.closed);
+            // What they run now, by the version that their program hands to the update.
+            let updated = request.replace("-version: 0.0.0", "-version: 1.0.0");
+            assert_eq!(exchange(address, updated.as_bytes()).await.status, 304);
+        }
+    }
 }
 
 /// The tree of section 16, with an image of its own in each place.

@@ -30,6 +30,36 @@ pub(crate) fn esp8266(seed: u8, length: u32) -> Vec<u8> {
     image
 }
 
+/// Bytes that are no file system, as many and as different as wanted.
+pub(crate) fn data(seed: u8, length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|at| at.to_le_bytes()[0].wrapping_mul(31) ^ seed)
+        .collect()
+}
+
+/// The first superblock of a `LittleFS`, and erased flash behind it.
+pub(crate) fn littlefs(revision: u8) -> Vec<u8> {
+    let mut image = vec![revision, 0, 0, 0, 0xF0, 0x0F, 0xFF, 0xF7];
+    image.extend(b"littlefs");
+    image.extend([0x2F, 0xE0, 0x00, 0x10, 0x01, 0x00, 0x02, 0x00]);
+    image.extend(4096_u32.to_le_bytes());
+    image.resize(16 * 4096, 0xFF);
+    image
+}
+
+/// The boot sector of a small FAT volume, and nothing behind it.
+pub(crate) fn fat(serial: u8) -> Vec<u8> {
+    let mut image = vec![0; 64 << 10];
+    image[..11].copy_from_slice(b"\xEB\x3C\x90mkfs.fat");
+    image[11..13].copy_from_slice(&512_u16.to_le_bytes());
+    image[13..17].copy_from_slice(&[4, 1, 0, 2]);
+    image[19..21].copy_from_slice(&128_u16.to_le_bytes());
+    image[21] = 0xF8;
+    image[39] = serial;
+    image[510..512].copy_from_slice(&[0x55, 0xAA]);
+    image
+}
+
 pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     hex(&md5::Md5::digest(bytes))
 }

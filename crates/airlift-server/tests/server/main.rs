@@ -5,6 +5,7 @@
 mod check_in;
 mod connections;
 mod curl;
+mod data;
 mod fairness;
 mod first_steps;
 mod full_disk;
@@ -13,6 +14,8 @@ mod harness;
 mod images;
 mod killed;
 mod no_io;
+mod old_database;
+mod partitions;
 mod publishing;
 mod raw;
 mod tokens;

@@ -40,6 +40,7 @@ async fn a_release_says_all_that_is_known_of_it() {
         body,
         json!({
             "id": null, "project": "lotus", "target_kind": "key", "target": "sht30", "kind": "app",
+            "partition": null, "file_system": null,
             "version": "1.2.0", "size": image.len(), "md5": md5_hex(&image), "sha256": sha256_hex(&image),
             "running_md5": [md5_hex(&image)], "running_sha256": null, "family": "esp32", "chip_id": 5,
             "encoding": "plain", "image_version": "1.0.0", "image_project": "golden", "published_at": null,

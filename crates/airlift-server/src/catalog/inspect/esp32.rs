@@ -3,7 +3,7 @@
 use airlift_formats::esp::app_image::{Expect, Header, Kind, Verifier, image_len, text};
 use md5::Digest as _;
 
-use super::{BadImage, Contents};
+use super::{App, BadImage};
 use crate::catalog::release::Family;
 use crate::digest::{Md5, Sha256};
 
@@ -63,7 +63,7 @@ impl Esp32 {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<Contents, BadImage> {
+    pub(super) fn finish(self) -> Result<App, BadImage> {
         let summary = self
             .verifier
             .finish()
@@ -79,7 +79,7 @@ impl Esp32 {
             .ok()
             .filter(|_| summary.is_hashed())
             .map(Sha256);
-        Ok(Contents {
+        Ok(App {
             family: Family::Esp32,
             chip_id: Some(summary.chip().0),
             version: summary.app.as_ref().and_then(|app| readable(&app.version)),

@@ -6,7 +6,7 @@
 use crc::{CRC_32_MPEG_2, Crc, Digest, Table};
 use md5::Digest as _;
 
-use super::{BadImage, Contents, MAGIC};
+use super::{App, BadImage, MAGIC};
 use crate::catalog::release::Family;
 use crate::digest::Md5;
 
@@ -272,7 +272,7 @@ impl Esp8266 {
         }
     }
 
-    pub(super) fn finish(self) -> Result<Contents, BadImage> {
+    pub(super) fn finish(self) -> Result<App, BadImage> {
         match self.stage {
             Stage::Filler | Stage::Behind => {}
             stage => {
@@ -304,7 +304,7 @@ impl Esp8266 {
                 running_md5.push(md5);
             }
         }
-        Ok(Contents {
+        Ok(App {
             family: Family::Esp8266,
             chip_id: None,
             version: None,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use flate2::write::GzDecoder;
 
 use super::esp8266::{Esp8266, Trailer, looks_like};
-use super::{BadImage, Contents, HEAD};
+use super::{App, BadImage, HEAD};
 
 pub(super) struct Gzip {
     decoder: GzDecoder<Unpacked>,
@@ -55,7 +55,7 @@ impl Gzip {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Contents, BadImage> {
+    pub(super) fn finish(mut self) -> Result<App, BadImage> {
         let finished = self.decoder.try_finish();
         let unpacked = self.decoder.get_mut();
         if let Some(failure) = unpacked.failure.take() {

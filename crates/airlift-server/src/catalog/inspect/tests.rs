@@ -7,7 +7,7 @@ use super::*;
 
 /// Judges the image, handed over in pieces of `step` bytes: the verdict must not depend on it.
 fn inspect_in(image: &[u8], step: usize) -> Result<Inspected, BadImage> {
-    let mut inspector = Inspector::new(1 << 20);
+    let mut inspector = Inspector::of_app(1 << 20);
     image
         .chunks(step)
         .try_for_each(|piece| inspector.update(piece))?;
@@ -19,20 +19,23 @@ fn inspect(image: &[u8]) -> Result<Inspected, BadImage> {
     for step in [1, 7, 4096] {
         let other = inspect_in(image, step);
         assert_eq!(
-            verdict.as_ref().map(|found| (
-                found.md5,
-                found.sha256,
-                found.contents.running_md5.clone()
-            )),
-            other.as_ref().map(|found| (
-                found.md5,
-                found.sha256,
-                found.contents.running_md5.clone()
-            )),
+            verdict
+                .as_ref()
+                .map(|found| (found.md5, found.sha256, app(found).running_md5.clone())),
+            other
+                .as_ref()
+                .map(|found| (found.md5, found.sha256, app(found).running_md5.clone())),
             "in pieces of {step}"
         );
     }
     verdict
+}
+
+fn app(found: &Inspected) -> &App {
+    match &found.contents {
+        Contents::App(app) => app,
+        Contents::Data(_) => panic!("an app was taken for data"),
+    }
 }
 
 fn md5(bytes: &[u8]) -> Md5 {
@@ -102,7 +105,7 @@ fn an_esp32_image_says_what_it_is() {
     let found = inspect(&image).unwrap();
     assert_eq!((found.md5, found.size), (md5(&image), image.len() as u64));
     assert_eq!(found.encoding, Encoding::Plain);
-    let contents = found.contents;
+    let contents = app(&found);
     assert_eq!(
         (contents.family, contents.chip_id),
         (Family::Esp32, Some(5))
@@ -121,9 +124,9 @@ fn padding_behind_an_esp32_image_is_not_part_of_what_runs() {
     padded.resize(image.len() + 100, 0xFF);
     let found = inspect(&padded).unwrap();
     assert_eq!(found.md5, md5(&padded));
-    assert_eq!(found.contents.running_md5, [md5(&image)]);
+    assert_eq!(app(&found).running_md5, [md5(&image)]);
     let appended: [u8; 32] = image.last_chunk().copied().unwrap();
-    assert_eq!(found.contents.running_sha256, Some(Sha256(appended)));
+    assert_eq!(app(&found).running_sha256, Some(Sha256(appended)));
 }
 
 #[test]
@@ -135,18 +138,14 @@ fn esp8266_images_of_every_make_are_accepted() {
     ] {
         let found = inspect(&image).unwrap();
         assert_eq!(
-            (found.contents.family, found.contents.chip_id),
+            (app(&found).family, app(&found).chip_id),
             (Family::Esp8266, None)
         );
-        assert_eq!(found.contents.running_md5.first(), Some(&md5(&image)));
-        assert_eq!(
-            found.contents.running_md5.len(),
-            4,
-            "one for each flash mode"
-        );
+        assert_eq!(app(&found).running_md5.first(), Some(&md5(&image)));
+        assert_eq!(app(&found).running_md5.len(), 4, "one for each flash mode");
         let mut changed = image.clone();
         changed[2] = 0;
-        assert!(found.contents.running_md5.contains(&md5(&changed)));
+        assert!(app(&found).running_md5.contains(&md5(&changed)));
 
         if image.len() < 0x1000 {
             continue;
@@ -155,7 +154,7 @@ fn esp8266_images_of_every_make_are_accepted() {
         let found = inspect(&with_signature).unwrap();
         assert_eq!(found.md5, md5(&with_signature));
         assert!(
-            found.contents.running_md5.contains(&md5(&image)),
+            app(&found).running_md5.contains(&md5(&image)),
             "the signature is not part of the sketch"
         );
     }
@@ -167,11 +166,11 @@ fn gzip_is_looked_into() {
     for packed in [gzip(&image), signed(gzip(&image))] {
         let found = inspect(&packed).unwrap();
         assert_eq!(
-            (found.encoding, found.contents.family),
+            (found.encoding, app(&found).family),
             (Encoding::Gzip, Family::Esp8266)
         );
         assert_eq!(found.md5, md5(&packed));
-        assert_eq!(found.contents.running_md5, [md5(&image)]);
+        assert_eq!(app(&found).running_md5, [md5(&image)]);
     }
 }
 
@@ -281,5 +280,38 @@ proptest::proptest! {
         };
         image.extend(bytes);
         let _ = inspect_in(&image, step);
+    }
+}
+
+#[test]
+fn data_may_be_anything_and_an_app_among_it_is_noticed() {
+    let app = AppImageBuilder::new(ChipId::ESP32C3).build().unwrap();
+    let mut unknown_chip = app.clone();
+    unknown_chip[12] = 0xEE;
+    let bytes: Vec<u8> = (0..100_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+    for (data, is_app) in [
+        (&b"x"[..], false),
+        (&bytes, false),
+        (&[MAGIC; 100], false),
+        (&[MAGIC, 1], false),
+        (&unknown_chip, false),
+        (&app, true),
+        (&app[..HEAD], true),
+        (&sketch(true), true),
+        (&single_image(&[(0x4010_0000, &[1, 2, 3, 4])]), true),
+    ] {
+        for step in [1, 7, usize::MAX] {
+            let mut inspector = Inspector::of_data();
+            data.chunks(step)
+                .try_for_each(|piece| inspector.update(piece))
+                .unwrap();
+            let found = inspector.finish().unwrap();
+            assert_eq!((found.md5, found.size), (md5(data), data.len() as u64));
+            let Contents::Data(about) = found.contents else {
+                panic!("data was taken for an app");
+            };
+            assert_eq!(about.starts_like_an_app, is_app);
+            assert_eq!(about.file_system, None);
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::store::cache::{ImageCache, ImageError};
 static X_MD5: HeaderName = HeaderName::from_static("x-md5");
 static X_SHA256: HeaderName = HeaderName::from_static("x-sha256");
 static X_VERSION: HeaderName = HeaderName::from_static("x-version");
+static X_AIRLIFT_PARTITION: HeaderName = HeaderName::from_static("x-airlift-partition");
 
 /// 304: what every deployed client takes for "nothing to do". A 404 would show up as an error on the device.
 pub(super) fn no_update() -> Response<Body> {
@@ -32,6 +33,13 @@ pub(super) fn bad_mode() -> Response<Body> {
     text(
         StatusCode::BAD_REQUEST,
         "unknown x-ESP8266-mode or x-ESP32-mode: sketch, version, spiffs, littlefs, fatfs, flashfs\n",
+    )
+}
+
+pub(super) fn bad_partition() -> Response<Body> {
+    text(
+        StatusCode::BAD_REQUEST,
+        "x-Airlift-Partition is not name=NAME; sha256=HEX; version=TEXT, with a name of 1 to 16 of A-Z a-z 0-9 - _ . + :\n",
     )
 }
 
@@ -66,6 +74,9 @@ pub(super) fn version(release: &Release) -> Response<Body> {
     headers.insert(X_MD5.clone(), release.headers.md5.clone());
     headers.insert(X_SHA256.clone(), release.headers.sha256.clone());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Some(partition) = &release.headers.partition {
+        headers.insert(X_AIRLIFT_PARTITION.clone(), partition.clone());
+    }
     response
 }
 
@@ -124,6 +135,9 @@ pub(super) async fn image(
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // The answer depends on the device, so nobody in between may give it to another one.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Some(partition) = &release.headers.partition {
+        headers.insert(X_AIRLIFT_PARTITION.clone(), partition.clone());
+    }
     if let Some(content_range) = content_range {
         headers.insert(CONTENT_RANGE, content_range);
     }

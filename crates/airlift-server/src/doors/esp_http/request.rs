@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use http::{HeaderMap, Method};
 
 use crate::catalog::release::Family;
+use crate::decide::FileSystemMode;
 use crate::digest::{Md5, Sha256};
 use crate::fleet::device::About;
-use crate::fleet::report::Report;
+use crate::fleet::report::{PartitionFacts, Report};
 use crate::name;
 
 /// Longest text that is kept of any header; a longer one is treated as not sent.
@@ -72,9 +73,13 @@ impl<'a> Place<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Sketch,
-    FileSystem,
+    FileSystem(FileSystemMode),
     Version,
 }
+
+/// `x-Airlift-Partition` is there, and names no partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotAPartition;
 
 /// The headers that mean something here, found in one pass. Of a repeated header the first counts.
 #[derive(Debug, Default)]
@@ -83,6 +88,7 @@ pub(crate) struct ClientHeaders<'a> {
     esp32: FamilyHeaders<'a>,
     user_agent: Option<&'a [u8]>,
     report: Option<&'a [u8]>,
+    partition: Option<&'a [u8]>,
     range: Option<&'a [u8]>,
     if_range: Option<&'a [u8]>,
     /// A list that may be spread over several lines.
@@ -150,6 +156,7 @@ impl<'a> ClientHeaders<'a> {
             }
             b"user-agent" => first(&mut self.user_agent, Some(value)),
             b"x-airlift-update" => first(&mut self.report, Some(value)),
+            b"x-airlift-partition" => first(&mut self.partition, Some(value)),
             b"range" => first(&mut self.range, Some(value)),
             b"if-range" => first(&mut self.if_range, Some(value)),
             b"if-none-match" => self.if_none_match.push(value),
@@ -189,8 +196,12 @@ impl<'a> ClientHeaders<'a> {
             Some(Mode::Sketch)
         } else if is("version") {
             Some(Mode::Version)
-        } else if is("spiffs") || is("littlefs") || is("fatfs") || is("flashfs") {
-            Some(Mode::FileSystem)
+        } else if is("spiffs") || is("flashfs") {
+            Some(Mode::FileSystem(FileSystemMode::Any))
+        } else if is("littlefs") {
+            Some(Mode::FileSystem(FileSystemMode::LittleFs))
+        } else if is("fatfs") {
+            Some(Mode::FileSystem(FileSystemMode::Fat))
         } else {
             None
         }
@@ -257,6 +268,19 @@ impl<'a> ClientHeaders<'a> {
             tracing::debug!("x-Airlift-Update is not a report, ignored");
         }
         report
+    }
+
+    /// The partition that is asked for, if one is named. An error where the header cannot be read: what the device wants is
+    /// then not known, and must not be guessed, or an app might end up where data belongs.
+    pub(super) fn partition(&self) -> Result<Option<PartitionFacts<'a>>, NotAPartition> {
+        let Some(header) = self.partition else {
+            return Ok(None);
+        };
+        std::str::from_utf8(header)
+            .ok()
+            .and_then(PartitionFacts::parse)
+            .map(Some)
+            .ok_or(NotAPartition)
     }
 
     /// Whether the client may be answered 304 because of what it has, and not because of a decision.

@@ -91,9 +91,14 @@ impl UpdateState {
         now: Timestamp,
     ) -> Option<&'a Release> {
         self.decision = decision.as_str();
-        let (Decision::Offer(release) | Decision::Tell(release)) = decision else {
-            self.decision_release = None;
-            return None;
+        let (release, sent) = match decision {
+            Decision::Offer(release) => (release, sent),
+            // Its version is not the image.
+            Decision::Tell(release) => (release, None),
+            Decision::NoUpdate(_) => {
+                self.decision_release = None;
+                return None;
+            }
         };
         self.decision_release = Some(release.id);
         let Blindly(blindly) = sent?;

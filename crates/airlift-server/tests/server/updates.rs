@@ -290,6 +290,25 @@ async fn a_core_that_sends_no_digest_is_not_sent_the_image_for_ever() {
 }
 
 #[tokio::test]
+async fn asking_for_the_version_does_not_count_as_being_sent_the_image() {
+    let server = TestServer::start().await;
+    let image = esp32(ChipId::ESP32, "1.0.0", 1);
+    server.publish("project=lotus&key=k", &image).await;
+    let agent = ("User-Agent", "ESP32-http-Update");
+    for _ in 0..5 {
+        let told = server
+            .check_in("k", &[agent, ("x-ESP32-mode", "version")])
+            .await;
+        assert_eq!(told.headers()["x-version"], "1.0.0");
+    }
+    assert_eq!(
+        server.device("n1").await["offered"],
+        serde_json::Value::Null
+    );
+    assert_eq!(server.check_in("k", &[agent]).await.status(), 200);
+}
+
+#[tokio::test]
 async fn an_image_that_a_device_rolled_back_is_not_offered_to_it_again() {
     let server = TestServer::start().await;
     let (bad, good) = (esp32(ChipId::ESP32, "2", 2), esp32(ChipId::ESP32, "3", 3));

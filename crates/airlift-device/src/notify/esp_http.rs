@@ -6,8 +6,15 @@
 //! those; there Airlift adds, only when there is something to say:
 //!
 //! * `Range: bytes=N-` and `If-Range: "<etag>"` to go on with a download that was cut off (the library never resumes);
-//! * `x-Airlift-Update: state=<state>; sha256=<hex>; version=<version>; reason=<token>`: what became of an update.
-//!   `state` always comes first; each of the others only when it is known.
+//! * `x-Airlift-Partition: name=<partition>; sha256=<hex>; version=<version>`: asks for the data of this partition instead of
+//!   the app. `name` always comes first; digest and version are those of what was last installed there, each only when it is
+//!   known. Without a digest the server takes the partition for empty and sends its data at every check;
+//! * `x-Airlift-Update: state=<state>; sha256=<hex>; version=<version>; reason=<token>`: what became of an update: that of
+//!   the partition, if the request names one, otherwise that of the app. `state` always comes first; each of the others only
+//!   when it is known.
+//!
+//! A request for a partition should say a file system [`Mode`], as [`Mode::FlashFs`]: a server that does not know the header
+//! then never answers with an app. One that does says so with `x-Airlift-Partition: name=<partition>` in its answer.
 //!
 //! Every text that goes into the request is checked: what could end a line, a path segment or a field of the report is
 //! refused and named, never sent.
@@ -39,6 +46,7 @@
 //!         version: Some("1.0.0"),
 //!     },
 //!     resume: None,
+//!     partition: None,
 //!     report: None,
 //! };
 //! let mut buffer = [0; 1024];
@@ -71,7 +79,9 @@ pub struct Request<'a> {
     pub facts: Facts<'a>,
     /// Where to go on with a download that was cut off.
     pub resume: Option<Resume<'a>>,
-    /// What became of the last update, if the server does not know it yet.
+    /// The partition whose data is asked for; without one the app is.
+    pub partition: Option<PartitionFacts<'a>>,
+    /// What became of the last update (of the partition, if there is one here), if the server does not know it yet.
     pub report: Option<Report<'a>>,
 }
 
@@ -163,6 +173,17 @@ pub struct Resume<'a> {
     pub etag: &'a str,
 }
 
+/// The partition whose data is asked for, and what was last installed there: `x-Airlift-Partition`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionFacts<'a> {
+    /// Its name in the partition table; see [`is_partition_name`].
+    pub name: &'a str,
+    /// SHA-256 of the whole image that was last installed there. Without one nothing was, or it is not intact.
+    pub sha256: Option<[u8; 32]>,
+    /// Version of what was last installed there; see [`is_report_text`].
+    pub version: Option<&'a str>,
+}
+
 /// What became of an update: `x-Airlift-Update`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report<'a> {
@@ -227,6 +248,10 @@ pub enum Part {
     Version,
     /// [`Resume::etag`]
     Etag,
+    /// [`PartitionFacts::name`]
+    PartitionName,
+    /// [`PartitionFacts::version`]
+    PartitionVersion,
     /// [`Report::version`]
     ReportVersion,
     /// [`Report::reason`]
@@ -245,6 +270,8 @@ impl Part {
             Self::SdkVersion => "SDK version",
             Self::Version => "version",
             Self::Etag => "entity tag",
+            Self::PartitionName => "name of the partition",
+            Self::PartitionVersion => "version of the partition",
             Self::ReportVersion => "version in the report",
             Self::ReportReason => "reason in the report",
         }
@@ -306,6 +333,9 @@ impl Request<'_> {
             out.field("If-Range: ");
             out.text(resume.etag);
         }
+        if let Some(partition) = &self.partition {
+            partition.write(&mut out);
+        }
         if let Some(report) = &self.report {
             report.write(&mut out);
         }
@@ -330,6 +360,13 @@ impl Request<'_> {
         check(self.facts.version.is_none_or(is_field_value), Part::Version)?;
         if let Some(resume) = &self.resume {
             check(is_strong_etag(resume.etag), Part::Etag)?;
+        }
+        if let Some(partition) = &self.partition {
+            check(is_partition_name(partition.name), Part::PartitionName)?;
+            check(
+                partition.version.is_none_or(is_report_text),
+                Part::PartitionVersion,
+            )?;
         }
         if let Some(report) = &self.report {
             check(
@@ -385,22 +422,35 @@ impl Facts<'_> {
     }
 }
 
+impl PartitionFacts<'_> {
+    fn write(&self, out: &mut Writer<'_>) {
+        out.field("x-Airlift-Partition: name=");
+        out.text(self.name);
+        what_it_is(out, self.sha256.as_ref(), self.version);
+    }
+}
+
 impl Report<'_> {
     fn write(&self, out: &mut Writer<'_>) {
         out.field("x-Airlift-Update: state=");
         out.text(self.state.token());
-        if let Some(sha256) = &self.sha256 {
-            out.text("; sha256=");
-            out.lower_hex(sha256);
-        }
-        if let Some(version) = self.version {
-            out.text("; version=");
-            out.text(version);
-        }
+        what_it_is(out, self.sha256.as_ref(), self.version);
         if let Some(reason) = self.reason {
             out.text("; reason=");
             out.text(reason);
         }
+    }
+}
+
+/// The fields that identify an image or a content, as far as they are known.
+fn what_it_is(out: &mut Writer<'_>, sha256: Option<&[u8; 32]>, version: Option<&str>) {
+    if let Some(sha256) = sha256 {
+        out.text("; sha256=");
+        out.lower_hex(sha256);
+    }
+    if let Some(version) = version {
+        out.text("; version=");
+        out.text(version);
     }
 }
 
@@ -437,7 +487,14 @@ fn is_field_value(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b' '..=b'~'))
 }
 
-/// Whether a text can stand in a [`Report`]: 1 to 64 visible ASCII characters, without those that separate its fields
+/// Whether a text can be the name of a partition in a request: 1 to 16 of `A-Z a-z 0-9 - _ . + :`, and not `.` or `..`. A
+/// partition table may hold others; such a partition cannot be asked for.
+#[must_use]
+pub fn is_partition_name(text: &str) -> bool {
+    text.len() <= 16 && is_segment(text) && !text.contains('~')
+}
+
+/// Whether a text can stand in a [`Report`] or in [`PartitionFacts`] as a version or reason: 1 to 64 visible ASCII characters, without those that separate its fields
 /// (`;`, `=`), or that a proxy or a quoting reader would trip over (`,`, `"`).
 #[must_use]
 pub fn is_report_text(text: &str) -> bool {

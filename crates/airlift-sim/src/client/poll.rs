@@ -401,6 +401,7 @@ impl Running<'_> {
                     offset: durable,
                     etag,
                 }),
+            partition: None,
             report: due.map(Due::report),
         };
         let mut buffer = [0; 2 * USUAL_REQUEST_LEN];

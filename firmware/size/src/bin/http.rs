@@ -62,6 +62,7 @@ fn check() -> Option<()> {
             version: Some(text),
         },
         resume: (offset > 0).then_some(Resume { offset, etag: text }),
+        partition: None,
         report: (port::get() > 0).then_some(Report {
             state: State::Confirmed,
             sha256: Some(sha256),

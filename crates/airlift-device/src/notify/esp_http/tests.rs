@@ -31,6 +31,7 @@ fn lotus() -> Request<'static> {
             version: Some("1.0.0"),
         },
         resume: None,
+        partition: None,
         report: None,
     }
 }
@@ -100,6 +101,7 @@ fn parts_of(recorded: &str) -> Request<'_> {
             version: value("x-ESP32-version"),
         },
         resume: None,
+        partition: None,
         report: None,
     }
 }
@@ -217,6 +219,42 @@ fn a_report_comes_last_with_what_is_known() {
 }
 
 #[test]
+fn a_partition_is_named_in_front_of_the_report() {
+    let mut request = lotus();
+    request.partition = Some(PartitionFacts {
+        name: "storage",
+        sha256: Some([0x0f; 32]),
+        version: Some("1.2.0"),
+    });
+    request.report = Some(Report {
+        state: State::Confirmed,
+        sha256: None,
+        version: None,
+        reason: None,
+    });
+    assert_eq!(
+        extra_lines(&request),
+        [
+            format!(
+                "x-Airlift-Partition: name=storage; sha256={}; version=1.2.0",
+                "0f".repeat(32)
+            ),
+            "x-Airlift-Update: state=confirmed".to_string(),
+        ]
+    );
+    request.report = None;
+    request.partition = Some(PartitionFacts {
+        name: "0123456789abcdef",
+        sha256: None,
+        version: None,
+    });
+    assert_eq!(
+        extra_lines(&request),
+        ["x-Airlift-Partition: name=0123456789abcdef"]
+    );
+}
+
+#[test]
 fn texts_that_could_break_out_of_their_place_are_refused_by_name() {
     type Set = fn(&mut Request<'static>, &'static str);
     let segments: [(Part, Set); 4] = [
@@ -279,6 +317,30 @@ fn texts_that_could_break_out_of_their_place_are_refused_by_name() {
         ],
     ));
     let fields = vec!["", "a;b", "a b", "a,b", "a=b", "a\"b", "a\r\nb", "é"];
+    let mut names = fields.clone();
+    names.extend([".", "..", "a/b", "a~b", "0123456789abcdefg"]);
+    cases.push((
+        Part::PartitionName,
+        |r, s| {
+            r.partition = Some(PartitionFacts {
+                name: s,
+                sha256: None,
+                version: None,
+            });
+        },
+        names,
+    ));
+    cases.push((
+        Part::PartitionVersion,
+        |r, s| {
+            r.partition = Some(PartitionFacts {
+                name: "storage",
+                sha256: None,
+                version: Some(s),
+            });
+        },
+        fields.clone(),
+    ));
     cases.push((
         Part::ReportVersion,
         |r, s| {
@@ -346,6 +408,11 @@ fn the_usual_buffer_holds_a_request_with_everything_in_it() {
         offset: u32::MAX,
         etag: &etag,
     });
+    request.partition = Some(PartitionFacts {
+        name: "0123456789abcdef",
+        sha256: Some([1; 32]),
+        version: Some(&text),
+    });
     request.report = Some(Report {
         state: State::RolledBack,
         sha256: Some([1; 32]),
@@ -358,7 +425,7 @@ fn the_usual_buffer_holds_a_request_with_everything_in_it() {
 proptest! {
     /// Whatever the texts are, a request that is built has exactly the lines that it should have.
     #[test]
-    fn no_text_adds_a_line(texts in prop::collection::vec("[a-z0-9.]{1,8}|[a-z]{1,3}[\\r\\n :;/]{0,1}[a-z]{0,3}|\\PC{1,3}", 8), offset: u32) {
+    fn no_text_adds_a_line(texts in prop::collection::vec("[a-z0-9.]{1,8}|[a-z]{1,3}[\\r\\n :;/]{0,1}[a-z]{0,3}|\\PC{1,3}", 10), offset: u32) {
         let mut request = lotus();
         request.target.node = &texts[0];
         request.target.key = &texts[1];
@@ -372,9 +439,10 @@ proptest! {
             version: Some(&texts[6]),
             reason: Some(&texts[7]),
         });
+        request.partition = Some(PartitionFacts { name: &texts[8], sha256: None, version: Some(&texts[9]) });
         if let Ok(text) = encoded(&request) {
-            prop_assert_eq!(text.matches('\n').count(), 20);
-            prop_assert_eq!(text.matches('\r').count(), 20);
+            prop_assert_eq!(text.matches('\n').count(), 21);
+            prop_assert_eq!(text.matches('\r').count(), 21);
             prop_assert_eq!(text.lines().next().unwrap().split(' ').count(), 3);
         }
     }

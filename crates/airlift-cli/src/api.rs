@@ -38,10 +38,31 @@ pub(crate) struct Place {
     pub(crate) node: Option<String>,
 }
 
+/// What to publish.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upload<'a> {
+    pub(crate) file: &'a Path,
+    /// Bytes of the file.
+    pub(crate) size: u64,
+    /// `None`: what the image says.
+    pub(crate) version: Option<&'a str>,
+    /// The file is data for this partition, not an app.
+    pub(crate) partition: Option<&'a str>,
+    /// What the data holds; `None`: what the server sees in it.
+    pub(crate) file_system: Option<&'a str>,
+    pub(crate) force: bool,
+}
+
 /// A release that was published.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Published {
     pub(crate) id: i64,
+    /// The partition that it is for; `None`: it is an app.
+    #[serde(default)]
+    pub(crate) partition: Option<String>,
+    /// What the data holds, when that is known.
+    #[serde(default)]
+    pub(crate) file_system: Option<String>,
     pub(crate) version: String,
     pub(crate) size: u64,
     pub(crate) md5: String,
@@ -185,7 +206,9 @@ impl Api {
             ("image-too-large", _) => anyhow::anyhow!(
                 "{detail}; start the server with a larger --max-image-size if the devices have room for it"
             ),
-            ("chip-differs" | "image-project-differs", _) => anyhow::anyhow!("{detail} (--force)"),
+            ("chip-differs" | "image-project-differs" | "image-is-app", _) => {
+                anyhow::anyhow!("{detail} (--force)")
+            }
             _ => anyhow::anyhow!("{detail}"),
         })
     }
@@ -231,16 +254,14 @@ impl Api {
         self.send::<serde_json::Value>(request).await.map(drop)
     }
 
-    /// Publishes the `size` bytes of an image file. `progress` hears how many bytes more were sent.
+    /// Publishes a file. `progress` hears how many bytes more were sent.
     pub(crate) async fn publish(
         &self,
         place: &Place,
-        version: Option<&str>,
-        force: bool,
-        file: &Path,
-        size: u64,
+        upload: &Upload<'_>,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> anyhow::Result<Published> {
+        let (file, size) = (upload.file, upload.size);
         let opened = tokio::fs::File::open(file)
             .await
             .with_context(|| format!("{}: cannot read the image", file.display()))?;
@@ -259,10 +280,17 @@ impl Api {
         if let Some(node) = &place.node {
             query.push(("node", node));
         }
-        if let Some(version) = version {
-            query.push(("version", version));
-        }
-        if force {
+        let texts = [
+            ("version", upload.version),
+            ("partition", upload.partition),
+            ("file_system", upload.file_system),
+        ];
+        query.extend(
+            texts
+                .into_iter()
+                .filter_map(|(name, text)| Some((name, text?))),
+        );
+        if upload.force {
             query.push(("force", "true"));
         }
         let segments = ["organizations", &place.organization, "releases"];

@@ -1,20 +1,22 @@
-//! `airlift publish`: a firmware image to the server.
+//! `airlift publish`: a firmware image, or data for a partition, to the server.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::api::{Api, Place, Published};
+use crate::api::{Api, Place, Published, Upload};
 use crate::output::{self, Look};
 
-/// Publish a firmware image
+/// Publish a firmware image, or data for a partition
 ///
 /// From then on, devices that ask are offered it. All or nothing: if the upload fails, devices are offered what they were
 /// offered before. With an administrator's token, an organization or project that does not exist is created.
+///
+/// With --partition the file is not an app but what that partition is to hold: a file system, certificates, a model, any bytes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The image, as the build makes it (app.bin)
+    /// The image, as the build makes it (app.bin), or the content of a partition (storage.bin)
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Address of the server
@@ -48,16 +50,50 @@ pub(crate) struct Args {
     /// For this one device only
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
+    /// The file is data for this partition, not an app; it needs a --version
+    #[arg(long, value_name = "NAME", requires = "release_version")]
+    partition: Option<String>,
+    /// File system that the data holds: devices ask for one by its kind [default: what the server sees in it]
+    #[arg(long, value_name = "KIND", requires = "partition")]
+    file_system: Option<FileSystem>,
     /// Version of the image [default: the one inside the image]
     #[arg(long = "version", value_name = "VERSION")]
     release_version: Option<String>,
-    /// Publish even if the devices have run images for another chip or of another project
+    /// Publish even if the devices have run images for another chip or of another project, or if the data is an app
     #[arg(long)]
     force: bool,
     /// Print the answer of the server as JSON
     #[arg(long)]
     json: bool,
 }
+
+/// What data can hold.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum FileSystem {
+    Spiffs,
+    #[value(name = "littlefs")]
+    LittleFs,
+    Fat,
+    /// No file system: never sent to a device that asks for one
+    None,
+}
+
+impl FileSystem {
+    /// As the server calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Spiffs => "spiffs",
+            Self::LittleFs => "littlefs",
+            Self::Fat => "fat",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Longest name of a partition: the label in a partition table of ESP-IDF.
+const MAX_PARTITION: usize = 16;
+/// Longest name of anything else.
+const MAX_NAME: usize = 64;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     crate::log_to_stderr("warn");
@@ -72,13 +108,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         node: args.node.clone(),
     };
     let names = [
-        ("--org", Some(&args.org)),
-        ("--project", args.project.as_ref()),
-        ("--key", Some(&args.key)),
-        ("--node", args.node.as_ref()),
+        ("--org", Some(&args.org), MAX_NAME),
+        ("--project", args.project.as_ref(), MAX_NAME),
+        ("--key", Some(&args.key), MAX_NAME),
+        ("--node", args.node.as_ref(), MAX_NAME),
+        ("--partition", args.partition.as_ref(), MAX_PARTITION),
     ];
-    for (flag, name) in names {
-        check_name(flag, name)?;
+    for (flag, name, longest) in names {
+        check_name(flag, name, longest)?;
     }
     let published = runtime.block_on(publish(args, &place))?;
     if args.json {
@@ -90,15 +127,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// A name goes into an address: what a URL parser would drop or read otherwise must not get that far.
-fn check_name(flag: &str, name: Option<&String>) -> anyhow::Result<()> {
+fn check_name(flag: &str, name: Option<&String>, longest: usize) -> anyhow::Result<()> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+:".contains(&byte);
     if let Some(name) = name
-        && (!(1..=64).contains(&name.len())
+        && (!(1..=longest).contains(&name.len())
             || matches!(name.as_str(), "." | "..")
             || !name.bytes().all(allowed))
     {
         anyhow::bail!(
-            "{flag} {name:?} is not a name: use 1 to 64 ASCII letters, digits and any of - _ . + :"
+            "{flag} {name:?} is not a name: use 1 to {longest} ASCII letters, digits and any of - _ . + :"
         );
     }
     Ok(())
@@ -110,15 +147,16 @@ async fn publish(args: &Args, place: &Place) -> anyhow::Result<Published> {
     api.check_token().await?;
     let bar = upload_bar(size);
     let sent = bar.clone();
+    let upload = Upload {
+        file: &args.file,
+        size,
+        version: args.release_version.as_deref(),
+        partition: args.partition.as_deref(),
+        file_system: args.file_system.map(FileSystem::name),
+        force: args.force,
+    };
     let published = api
-        .publish(
-            place,
-            args.release_version.as_deref(),
-            args.force,
-            &args.file,
-            size,
-            move |bytes| sent.inc(bytes),
-        )
+        .publish(place, &upload, move |bytes| sent.inc(bytes))
         .await;
     bar.finish_and_clear();
     published.with_context(|| {
@@ -170,13 +208,19 @@ fn summary(args: &Args, place: &Place, published: &Published) -> String {
         Some(node) => format!("device {node}"),
         None => format!("devices with the key {}", place.key),
     };
+    let part = match (&published.partition, published.file_system.as_deref()) {
+        (None, _) => String::new(),
+        (Some(name), None) => format!("partition {name} of "),
+        (Some(name), Some("none")) => format!("partition {name} (no file system) of "),
+        (Some(name), Some(holds)) => format!("partition {name} ({holds}) of "),
+    };
     let head = if published.created {
         look.good("Published")
     } else {
         look.warn("Already published")
     };
     let mut text = format!(
-        "{head} {file} as version {}, {}\n  for      {devices} of {}, {project}\n  sha256   {}\n",
+        "{head} {file} as version {}, {}\n  for      {part}{devices} of {}, {project}\n  sha256   {}\n",
         look.bold(&published.version),
         output::size(published.size),
         place.organization,

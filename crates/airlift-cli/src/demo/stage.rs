@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::api::{Api, KnownDevice, Place, Published};
+use crate::api::{Api, KnownDevice, Place, Published, Upload};
 use crate::firmware::{self, SAMPLE_SIZE};
 use crate::output::{self, Look};
 use crate::stop::Stop;
@@ -90,11 +90,16 @@ impl Stage {
             key: KEY.to_owned(),
             node: None,
         };
-        let size = image.len() as u64;
-        self.runtime.block_on(
-            self.api
-                .publish(&place, Some(version), false, &file, size, |_| {}),
-        )
+        let upload = Upload {
+            file: &file,
+            size: image.len() as u64,
+            version: Some(version),
+            partition: None,
+            file_system: None,
+            force: false,
+        };
+        self.runtime
+            .block_on(self.api.publish(&place, &upload, |_| {}))
     }
 
     /// The bytes of a version that was published.

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod by_hand;
+mod data;
 mod demo;
 mod full_disk;
 mod harness;

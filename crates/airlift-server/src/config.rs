@@ -18,7 +18,7 @@ pub struct Config {
     pub resolution: Resolution,
     /// Most devices that the registry holds for one organization. A check-in of one more is answered, but not recorded. Default 50 000.
     pub max_devices_per_organization: usize,
-    /// Most devices that the registry holds in all, which bounds its memory (about 1 KiB a device). Default 100 000.
+    /// Most devices that the registry holds in all, which bounds its memory (about 1 KiB a device, and 256 bytes for each of up to 16 partitions). Default 100 000.
     pub max_devices: usize,
     /// Bytes of images kept in memory for downloads. Default 256 MiB.
     pub image_cache: u64,

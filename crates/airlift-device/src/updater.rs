@@ -133,12 +133,17 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
 
     /// The slot that the next image goes to: the one after the running one. `None` if there is none.
     pub fn passive(&self) -> Option<u8> {
+        match self.running {
+            Some(running) => self.beside(running),
+            None => (!self.layout.slots.is_empty()).then_some(0),
+        }
+    }
+
+    /// The slot after `slot`: what is passive when that one runs.
+    pub(crate) fn beside(&self, slot: u8) -> Option<u8> {
         let slots = self.layout.slots.len() as u8;
-        let slot = match self.running {
-            Some(running) if running + 1 < slots => running + 1,
-            _ => 0,
-        };
-        (slot < slots && Some(slot) != self.running).then_some(slot)
+        let next = if slot + 1 < slots { slot + 1 } else { 0 };
+        (next < slots && next != slot).then_some(next)
     }
 
     /// The region of the slot that the next image goes to.

@@ -36,7 +36,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         data: &DataDescription<'_>,
     ) -> Result<(), Error<F::Error>> {
         let slot = self.passive().ok_or(Refusal::NoSlot)?;
-        let place = self.running.ok_or(Refusal::NoSlot)?;
+        let place = self.beside(slot).ok_or(Refusal::NoSlot)?;
         let app = app.sha256.first_chunk().copied().unwrap_or_default();
         self.describe_data(slot, place, app, data).await
     }

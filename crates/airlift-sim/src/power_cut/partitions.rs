@@ -386,7 +386,13 @@ impl<'m, M: Machine, const W: usize, const S: usize> PartitionWorld<'m, M, W, S>
         }
         while let Some(step) = self.present() {
             let rebooting = match step {
-                Change::App(..) => self.update_app(updater, None)?,
+                Change::App(..) => {
+                    let rebooting = self.update_app(updater, None)?;
+                    if !rebooting {
+                        self.next_step();
+                    }
+                    rebooting
+                }
                 Change::Data(how, _) | Change::Damaged(how, _) => {
                     self.update_partition(updater, how)?;
                     false

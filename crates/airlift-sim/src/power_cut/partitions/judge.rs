@@ -144,6 +144,10 @@ impl<M: Machine, const W: usize, const S: usize> PartitionWorld<'_, M, W, S> {
         else {
             return loss("data lie at the start of no slot");
         };
+        if length == 0 {
+            // The slot may still hold the old app, whole, and nobody names it.
+            return self.judge_unnamed(Some(slot as u8), "data");
+        }
         if cells.lock().cells()[slots[slot].offset as usize] == FIRST_BYTE_OF_AN_APP {
             return loss("data in a slot look like an app");
         }

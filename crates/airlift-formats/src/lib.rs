@@ -17,3 +17,4 @@ extern crate alloc;
 
 pub mod esp;
 pub mod matter;
+pub mod nxp;

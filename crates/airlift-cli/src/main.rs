@@ -6,6 +6,7 @@ mod api;
 mod demo;
 mod device;
 mod esp;
+mod file;
 mod firmware;
 mod output;
 mod publish;

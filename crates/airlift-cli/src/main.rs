@@ -8,6 +8,7 @@ mod device;
 mod esp;
 mod file;
 mod firmware;
+mod image;
 mod output;
 mod publish;
 mod screen;
@@ -35,6 +36,9 @@ enum Command {
     /// Virtual devices: flash files that are updated as real devices are
     #[command(subcommand)]
     Device(device::Command),
+    /// Matter OTA images: one payload, or several images in one file
+    #[command(subcommand)]
+    Image(image::Command),
     /// Formats of Espressif's chips: partition table, app image, data image, boot selection
     #[command(subcommand)]
     Esp(esp::Command),
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Device(command) => device::run(command),
+        Command::Image(command) => image::run(command),
         Command::Esp(command) => esp::run(command),
     };
     match result {

@@ -89,6 +89,30 @@ fn data_images() {
 }
 
 #[test]
+fn matter_images() {
+    run(airlift_fuzz::matter_image, &with_last_byte(matter()));
+}
+
+#[test]
+fn nxp_payloads() {
+    run(airlift_fuzz::nxp_payload, &with_last_byte(matter()));
+}
+
+#[test]
+fn matter_encodings() {
+    run(airlift_fuzz::matter_tlv, &matter());
+}
+
+/// Without the large ones: what is in a payload makes no difference.
+fn matter() -> Vec<Vec<u8>> {
+    let mut seeds = ["matter/good", "matter/bad"]
+        .map(|folder| seeds(folder, "ota"))
+        .concat();
+    seeds.retain(|seed| seed.len() < 1 << 16);
+    seeds
+}
+
+#[test]
 fn http_heads() {
     let mut answers = Vec::new();
     for recording in seeds("esp-http", "http") {

@@ -24,6 +24,9 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("app_image", &["esp/app", "esp/signed"]),
     ("data_image", &["esp/app"]),
     ("http_head", &["esp-http"]),
+    ("matter_image", &["matter/good", "matter/bad"]),
+    ("nxp_payload", &["matter/good", "matter/bad"]),
+    ("matter_tlv", &["matter/good", "matter/bad"]),
     ("journal", &[]),
 ];
 

@@ -195,7 +195,7 @@ fn read_payload<'a>(
                     assert!(tlv.value_offset() + u64::from(tlv.length) <= size as u64);
                     parts.push((tlv.tag, Vec::new()));
                 }
-                Ok(Some(nxp::Event::Value(bytes))) => {
+                Ok(Some(nxp::Event::Value { bytes, .. })) => {
                     assert!(!bytes.is_empty());
                     parts
                         .last_mut()

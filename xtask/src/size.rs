@@ -36,6 +36,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("otadata", ""),
     ("partition_table", ""),
     ("app_image", ""),
+    ("matter_image", "sha256"),
     ("update_esp", ""),
     ("http", ""),
 ];

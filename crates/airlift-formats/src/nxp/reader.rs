@@ -53,14 +53,19 @@ pub enum Event<'d> {
     /// A part starts. Its length is known to fit into the payload.
     Begin(Tlv),
     /// The next bytes of its value: at least one. An empty value has none.
-    Value(&'d [u8]),
+    Value {
+        /// The part that they belong to.
+        tlv: Tlv,
+        /// The bytes.
+        bytes: &'d [u8],
+    },
     /// The part is complete.
     End(Tlv),
 }
 
 /// Reads a payload that comes in pieces of any size, and keeps the tags of up to `N` parts to find one that comes twice.
 ///
-/// What it says does not depend on the pieces, but for the lengths of [`Event::Value`].
+/// What it says does not depend on the pieces, but for how many bytes come with one [`Event::Value`].
 ///
 /// ```
 /// use airlift_formats::nxp::{Event, PayloadReader, Rules};
@@ -72,7 +77,7 @@ pub enum Event<'d> {
 ///     while let Some(event) = reader.read(&mut piece)? {
 ///         match event {
 ///             Event::Begin(tlv) => values.push((tlv.tag, Vec::new())),
-///             Event::Value(bytes) => values.last_mut().unwrap().1.extend(bytes),
+///             Event::Value { bytes, .. } => values.last_mut().unwrap().1.extend(bytes),
 ///             Event::End(_) => {}
 ///         }
 ///     }
@@ -201,7 +206,7 @@ impl<const N: usize> PayloadReader<N> {
             tlv,
             left: left.saturating_sub(piece.len() as u32),
         };
-        Event::Value(piece)
+        Event::Value { tlv, bytes: piece }
     }
 
     fn header<'d>(

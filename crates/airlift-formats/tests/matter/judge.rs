@@ -80,9 +80,9 @@ pub(crate) fn payload<'a>(
                     assert_eq!(reader.position(), tlv.value_offset());
                     parts.push((tlv.tag, Vec::new(), false));
                 }
-                Ok(Some(nxp::Event::Value(bytes))) => {
+                Ok(Some(nxp::Event::Value { tlv, bytes })) => {
                     let part = parts.last_mut().unwrap();
-                    assert!(!bytes.is_empty() && !part.2);
+                    assert!(!bytes.is_empty() && !part.2 && part.0 == tlv.tag);
                     part.1.extend_from_slice(bytes);
                 }
                 Ok(Some(nxp::Event::End(tlv))) => {

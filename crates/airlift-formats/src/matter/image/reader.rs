@@ -65,6 +65,9 @@ impl<'b> ImageReader<'b> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
+        if input.is_empty() {
+            return Ok(None);
+        }
         if let Some(payload) = &mut self.payload {
             return match payload.update(input) {
                 Ok([]) => Ok(None),

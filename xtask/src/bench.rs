@@ -7,6 +7,8 @@ use crate::workspace::Workspace;
 
 mod device;
 mod http;
+mod image;
+mod profile;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -20,6 +22,8 @@ enum What {
     Http(http::Arguments),
     /// Instructions a byte through the whole pipeline of the device, and the digest's share
     Device,
+    /// A Matter OTA image through container parsing and digest, against plain SHA-256 of the same bytes
+    Image(image::Arguments),
 }
 
 /// Runs a benchmark and prints its table.
@@ -30,5 +34,6 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Http(arguments) => http::run(workspace, arguments),
         What::Device => device::run(workspace),
+        What::Image(arguments) => image::run(workspace, arguments),
     }
 }

@@ -8,15 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::profile::Profile;
 use crate::{
     requirements::{self, Requirement, Source},
     terminal::{Style, Table},
     workspace::{Workspace, output, program, run as run_command},
 };
-
-mod profile;
-
-use profile::Profile;
 
 /// Sizes of the two images, in KiB.
 const SIZES: [u32; 2] = [256, 512];

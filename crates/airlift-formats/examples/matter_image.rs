@@ -17,8 +17,11 @@ const BLOCK: usize = 1024;
 /// Size of the image that is timed, in KiB.
 const TIMED: usize = 8 * 1024;
 
+/// One way to take an image: its name, and what it does with the image.
+type Way = (&'static str, fn(&[u8]));
+
 /// The ways, in the order of a line of times.
-const WAYS: [(&str, fn(&[u8])); 4] = [
+const WAYS: [Way; 4] = [
     ("plain", measured_plain),
     ("pieces", measured_pieces),
     ("image", measured_image),

@@ -20,6 +20,11 @@ use crate::output::{self, Look, grouped};
 /// With --app, --bootloader, --factory-data, --tlv or --tlv-json the payload has parts by tag, as the multi-image updates of
 /// NXP and Silicon Labs have them. The bytes are those of the official tools.
 #[derive(clap::Args)]
+#[command(
+    override_usage = "airlift image create -o OUT.ota --vendor ID --product ID --version N --version-string TEXT [OPTIONS] PAYLOAD...\n       \
+                      airlift image create -o OUT.ota --vendor ID --product ID --version N --version-string TEXT [OPTIONS] [PARTS]\n       \
+                      airlift image create -o OUT.ota --from BUNDLE.toml [OPTIONS]"
+)]
 #[command(group = clap::ArgGroup::new("content").required(true).multiple(true))]
 pub(crate) struct Create {
     /// Files that are the payload, one behind the other

@@ -214,12 +214,9 @@ impl<const N: usize> PayloadReader<N> {
         have: usize,
         input: &mut &'d [u8],
     ) -> Result<Option<Event<'d>>, PayloadError> {
+        // Between two parts: within the header of one, an error has come before.
         if self.position >= self.size {
-            let size = self.size;
-            return Err(match have {
-                0 => PayloadError::PayloadTooLong { size },
-                _ => self.header_truncated(have),
-            });
+            return Err(PayloadError::PayloadTooLong { size: self.size });
         }
         let payload_left = self.size.saturating_sub(self.position);
         let wanted = TLV_HEADER_LEN.saturating_sub(have) as u64;

@@ -308,6 +308,23 @@ fn the_buffer_is_free_before_the_payload_comes() {
 }
 
 #[test]
+fn what_follows_the_payload_is_refused_when_it_comes() {
+    let file = [&golden::file("g01")[..], b"x"].concat();
+    let mut buffer = [0; MAX_HEADER_LEN];
+    let mut reader = ImageReader::new(&mut buffer, Rules::strict());
+    let mut input = &file[..];
+    assert!(matches!(
+        reader.read(&mut input),
+        Ok(Some(Event::Header(_)))
+    ));
+    // The payload comes out, though more has come together with it.
+    let payload = reader.read(&mut input);
+    assert_eq!(payload, Ok(Some(Event::Payload(b"test payload"))));
+    let refused = OtaImageError::TrailingBytes { offset: 110 };
+    assert_eq!(reader.read(&mut input), Err(refused));
+}
+
+#[test]
 fn the_state_of_a_reader_is_small() {
     // With all digests built in; a device with SHA-256 alone has less.
     let size = size_of::<ImageReader<'_>>();

@@ -98,6 +98,59 @@ fn a_length_beyond_the_payload_is_known_from_its_header() {
 }
 
 #[test]
+fn how_a_transfer_ends_early_is_told_apart() {
+    let bytes = payload(&[(100, 4), (101, 2)]);
+    let cut = |len: usize| judge::payload(bytes.len(), [&bytes[..len]], nxp::Rules::strict());
+    let tlv = Tlv {
+        tag: 100,
+        length: 4,
+        offset: 0,
+    };
+    for (len, expected) in [
+        (
+            0,
+            PayloadError::PayloadTruncated {
+                needed: 22,
+                found: 0,
+            },
+        ),
+        (
+            5,
+            PayloadError::HeaderTruncated {
+                offset: 0,
+                found: 5,
+            },
+        ),
+        (8, PayloadError::ValueTruncated { tlv, found: 0 }),
+        (11, PayloadError::ValueTruncated { tlv, found: 3 }),
+        (
+            12,
+            PayloadError::PayloadTruncated {
+                needed: 22,
+                found: 12,
+            },
+        ),
+        (
+            19,
+            PayloadError::HeaderTruncated {
+                offset: 12,
+                found: 7,
+            },
+        ),
+    ] {
+        assert_eq!(cut(len).verdict, Err(expected), "cut at {len}");
+    }
+    // And late: all parts have come out before.
+    let longer = [&bytes[..], &[0]].concat();
+    let found = judge::payload(bytes.len(), [&longer[..]], nxp::Rules::strict());
+    assert_eq!(
+        found.verdict,
+        Err(PayloadError::PayloadTooLong { size: 22 })
+    );
+    assert_eq!(found.parts.len(), 2);
+}
+
+#[test]
 fn factory_data_have_known_fields_in_their_order() {
     const KEY: [u8; 32] = [9; 32];
     let full = FactoryData {

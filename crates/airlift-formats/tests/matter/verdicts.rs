@@ -64,7 +64,7 @@ const BAD: &[(&str, Verdict, bool)] = &[
     ("m45_min_greater_max",          Odd(Remark::NoVersionApplicable),          true),
     ("m46_min_ge_version",           Odd(Remark::BoundsNotBelowVersion),        true),
     ("m50_version_string_bad_utf8",  Image("matter-header-text-encoding"),      true),
-    ("m52_digest_as_utf8",           Image("matter-header-field-type"),         true),
+    ("m52_digest_as_utf8",           Image("matter-header-digest-is-text"),     true),
     ("m54_bytes_after_container",    Odd(Remark::BytesBehindStructure { count: 2 }), true),
     ("x01_unknown_tag",              Payload("nxp-unknown-tag"),                true),
     ("x02_tag_0",                    Payload("nxp-unknown-tag"),                true),

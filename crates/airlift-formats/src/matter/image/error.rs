@@ -94,6 +94,11 @@ pub enum OtaImageError {
         /// Where.
         offset: u32,
     },
+    /// The digest is in a text string. The reference takes both kinds of string.
+    DigestIsText {
+        /// Where.
+        offset: u32,
+    },
     /// The digest's type is not known. The reference does not check it.
     UnknownDigest {
         /// Its number.
@@ -183,6 +188,7 @@ impl OtaImageError {
             Self::Truncated { .. } => 20,
             Self::TrailingBytes { .. } => 21,
             Self::Digest => 22,
+            Self::DigestIsText { .. } => 23,
             Self::Tlv(error) => TLV_BASE + error.fault.code(),
         }
     }
@@ -213,6 +219,7 @@ impl OtaImageError {
             20 => "matter-truncated",
             21 => "matter-trailing-bytes",
             22 => "matter-digest",
+            23 => "matter-header-digest-is-text",
             65 => "matter-tlv-underrun",
             66 => "matter-tlv-unterminated",
             67 => "matter-tlv-reserved-type",
@@ -236,11 +243,6 @@ impl OtaImageError {
             Self::HeaderTooLong { .. } => ChipError::NO_MEMORY,
             Self::Tlv(error) => error.fault.chip_error(),
             Self::NotAStructure => ChipError::WRONG_TLV_TYPE,
-            // It reads a digest in a string of either kind.
-            Self::FieldType {
-                field: Field::ImageDigest,
-                ..
-            } => return None,
             Self::FieldType { .. } => ChipError::WRONG_TLV_TYPE,
             Self::UnexpectedTag { .. }
             | Self::UnknownField { .. }
@@ -316,6 +318,10 @@ impl fmt::Display for OtaImageError {
             Self::TextEncoding { field, offset } => {
                 write!(f, "offset {offset}: {field} is not UTF-8")
             }
+            Self::DigestIsText { offset } => write!(
+                f,
+                "offset {offset}: the digest is a text, not a byte string"
+            ),
             Self::UnknownDigest { id } => write!(f, "digest type {id} is not known"),
             Self::ShortDigest { algorithm } => write!(
                 f,
@@ -373,7 +379,7 @@ mod tests {
 
     #[test]
     fn every_code_has_its_own_word() {
-        let codes: Vec<u8> = (1..=22).chain(65..=74).collect();
+        let codes: Vec<u8> = (1..=23).chain(65..=74).collect();
         let words: Vec<_> = codes
             .iter()
             .map(|code| OtaImageError::token(*code))
@@ -382,7 +388,7 @@ mod tests {
             assert_ne!(*word, "matter-unknown");
             assert!(!words[..index].contains(word), "{word} twice");
         }
-        for code in [0, 23, 64, 75, 255] {
+        for code in [0, 24, 64, 75, 255] {
             assert_eq!(OtaImageError::token(code), "matter-unknown");
         }
     }

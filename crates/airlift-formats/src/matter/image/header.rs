@@ -274,8 +274,8 @@ impl<'a> Fields<'a> {
                 self.digest_offset = offset;
                 self.digest = Some(match element.value {
                     Value::Octets(digest) => digest,
-                    // The reference takes both kinds of string.
                     Value::Utf8(digest) if !rules.is_strict() => digest,
+                    Value::Utf8(_) => return Err(OtaImageError::DigestIsText { offset }),
                     _ => return Err(OtaImageError::FieldType { field, offset }),
                 });
             }

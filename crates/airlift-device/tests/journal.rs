@@ -2,7 +2,7 @@
 
 use airlift_device::Error;
 use airlift_device::flash::Region;
-use airlift_device::journal::{Journal, Phase, Record, Subject};
+use airlift_device::journal::{Journal, Phase, Record, Subject, TAIL_LEN};
 use airlift_sim::flash::{
     Cut, CutGrain, Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on,
 };
@@ -110,6 +110,151 @@ fn a_torn_append_leaves_the_old_state_or_the_new_one() {
     for model in MODELS {
         every_cut_of_every_append::<4>(model);
         every_cut_of_every_append::<32>(model);
+    }
+}
+
+/// What the journal holds of three subjects.
+type States = [Option<(Record, [u8; TAIL_LEN])>; 3];
+
+const SUBJECTS: [Subject; 3] = [
+    Subject::APP,
+    Subject::partition(0x18000),
+    Subject::data_of(1),
+];
+
+/// The state that append `number` writes: of one subject after the other, the last two with tails, now and then with marks.
+fn of_many(number: u32) -> (Record, Vec<u8>) {
+    let phases = [Phase::Staged, Phase::Writing, Phase::Missing];
+    let which = number as usize % 3;
+    let mut record = Record::new(SUBJECTS[which], phases[which], 9000, [number as u8; 32]);
+    if number % 7 == 1 {
+        record.stride = 4096;
+    }
+    let tail = vec![number as u8; [0, 48, 200][which]];
+    (record, tail)
+}
+
+fn append_of_many<const W: usize>(flash: &mut SimFlash<W, 4096>, number: u32) -> Result<(), ()> {
+    let (record, tail) = of_many(number);
+    block_on(async {
+        let mut journal = Journal::mount(flash, REGION).await;
+        journal.append(flash, record, &tail).await.map_err(|_| ())
+    })
+}
+
+fn states<const W: usize>(flash: &mut SimFlash<W, 4096>) -> States {
+    block_on(async {
+        let journal = Journal::mount(flash, REGION).await;
+        let mut states = [None; 3];
+        for (state, subject) in states.iter_mut().zip(SUBJECTS) {
+            if let Some(mut record) = journal.find(flash, subject).await.unwrap() {
+                // A copied record says in a number what its marks said.
+                record.stride = 0;
+                *state = Some((record, journal.tail(flash, subject).await));
+            }
+        }
+        states
+    })
+}
+
+#[test]
+fn a_torn_append_touches_no_other_subject() {
+    for model in MODELS {
+        let mut base = flash::<16>(model);
+        let mut before = [None; 3];
+        for number in 0..60 {
+            let (mut record, text) = of_many(number);
+            record.stride = 0;
+            let mut tail = [0; TAIL_LEN];
+            tail[..text.len()].copy_from_slice(&text);
+            let mut after = before;
+            after[number as usize % 3] = Some((record, tail));
+            let whole: SimFlash<16, 4096> = Flash::new(base.flash().lock().fork()).typed().unwrap();
+            whole.flash().lock().start_trace();
+            append_of_many(&mut whole.clone(), number).unwrap();
+            let trace = whole.flash().lock().take_trace();
+            for cut in trace.cuts(CutGrain::Word, &[0, 1, 2, 3, 4, 5]) {
+                let mut torn: SimFlash<16, 4096> =
+                    Flash::new(base.flash().lock().fork()).typed().unwrap();
+                torn.flash().lock().arm(cut);
+                append_of_many(&mut torn, number).unwrap_err();
+                torn.flash().lock().power_on();
+                let found = states(&mut torn);
+                assert!(
+                    found == before || found == after,
+                    "{model:?}, append {number}, {cut}: {found:?}"
+                );
+                append_of_many(&mut torn, number).unwrap();
+                assert_eq!(
+                    states(&mut torn),
+                    after,
+                    "{model:?}, append {number}, {cut}"
+                );
+            }
+            append_of_many(&mut base, number).unwrap();
+            assert_eq!(states(&mut base), after);
+            before = after;
+        }
+        let erases = base.flash().lock().sector_erases()[1..3].to_vec();
+        assert!(erases.iter().sum::<u32>() >= 3, "{erases:?}");
+    }
+}
+
+#[test]
+fn what_marks_said_stays_when_a_page_is_turned() {
+    let mut flash = flash::<4>(Model::Once);
+    block_on(async {
+        let mut journal = Journal::mount(&mut flash, REGION).await;
+        let subject = Subject::partition(0x18000);
+        let mut record = Record::new(subject, Phase::Writing, 40_000, [1; 32]);
+        record.stride = 4096;
+        journal.append(&mut flash, record, &[9; 48]).await.unwrap();
+        journal.mark(&mut flash, subject, 0).await;
+        journal.mark(&mut flash, subject, 1).await;
+        for number in 0..200 {
+            journal
+                .append(&mut flash, state(number * 5 + 1), &[])
+                .await
+                .unwrap();
+            assert_eq!(journal.marked(&mut flash, subject).await, 2 * 4096);
+        }
+        let journal = Journal::mount(&mut flash, REGION).await;
+        assert_eq!(journal.marked(&mut flash, subject).await, 2 * 4096);
+        assert_eq!(journal.tail(&mut flash, subject).await[..48], [9; 48]);
+    });
+}
+
+#[test]
+fn what_is_in_a_tail_is_never_taken_for_a_record() {
+    // Somebody else decides what is in a tail: here, a record with its checksum, one that would be believed.
+    let mut source = flash::<4>(Model::And);
+    append(&mut source, 7).unwrap();
+    let forged = source.flash().lock().cells()[4096..4096 + 64].to_vec();
+    let mut flash = flash::<4>(Model::And);
+    append(&mut flash, 1).unwrap();
+    let subject = Subject::data_of(0);
+    for shift in 0..64 {
+        let mut tail = vec![0; shift];
+        tail.extend_from_slice(&forged);
+        let record = Record::new(subject, Phase::Missing, 1, [0; 32]);
+        block_on(async {
+            let mut journal = Journal::mount(&mut flash, REGION).await;
+            journal.append(&mut flash, record, &tail).await.unwrap();
+        });
+        // The record that the tail belongs to is lost, the tail is not.
+        let mut nor = flash.flash().lock().fork();
+        let cells = nor.cells().to_vec();
+        for at in (4096..12_288).step_by(64) {
+            if cells[at..at + 4] == [0x41, 0x4A, 2, 32] {
+                nor.overwrite(at as u32, &[0xFF; 64]).unwrap();
+            }
+        }
+        let mut torn: SimFlash<4, 4096> = Flash::new(nor).typed().unwrap();
+        let found = current(&mut torn);
+        assert!(
+            found.is_none() || found == Some(state(1)),
+            "shift {shift}: {found:?}"
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use airlift_device::partition::{
 use airlift_device::verify::AnyImage;
 use airlift_device::{Error, Layout, Offer, Refusal, Status, Updater};
 use airlift_formats::esp::otadata::{Record, State};
-use airlift_formats::esp::partition_table::{self, PartitionTable};
+use airlift_formats::esp::partition_table::{self, Flags, Name, PartitionTable, PartitionType};
 use airlift_sim::flash::{Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on};
 use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest as _, Sha256};

@@ -202,8 +202,17 @@ fn each_refusal_has_its_own_error_and_comes_before_anything_is_touched() {
         assert_eq!(refusal, expected);
         assert_ne!(Refusal::token(refusal.code()), "unknown", "{refusal}");
     }
-    let table =
-        airlift_formats::esp::partition_table::PartitionTable::inspect(&[0xFF; 64]).unwrap();
+    let nvs = partition_table::Partition {
+        kind: PartitionType::DATA,
+        subtype: 2,
+        offset: 0x9000,
+        size: 0x1000,
+        name: Name::new(b"nvs").unwrap(),
+        flags: Flags(0),
+    };
+    let mut bytes = [0; partition_table::TABLE_LEN];
+    partition_table::emit([nvs], true, &mut bytes).unwrap();
+    let table = PartitionTable::inspect(&bytes).unwrap();
     assert_eq!(
         Partition::find(&table, "storage"),
         Err(Refusal::UnknownPartition)

@@ -20,6 +20,9 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 #[path = "."]
 #[allow(clippy::duplicate_mod)] // One program, once for each flavour of the engine.
 pub mod blocking {
+    use airlift_device::blocking::partition::{
+        DataDescription, DataState, JournalRestore, Partition, PartitionState, Scheme,
+    };
     use airlift_device::blocking::{Download, Updater, install::BootControl};
     use maybe_async::must_be_sync as dual;
 
@@ -35,6 +38,9 @@ pub mod asynchronous {
         task::{Context, Poll, Waker},
     };
 
+    use airlift_device::partition::{
+        DataDescription, DataState, JournalRestore, Partition, PartitionState, Scheme,
+    };
     use airlift_device::{Download, Updater, install::BootControl};
     use maybe_async::must_be_async as dual;
 

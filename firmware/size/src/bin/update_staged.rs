@@ -1,0 +1,29 @@
+//! `update`, and a partition whose new content is fetched to another place first.
+#![no_std]
+#![no_main]
+#![allow(missing_docs)]
+
+use airlift_device::{
+    Layout,
+    blocking::{install::BootRecord, partition::Staged},
+};
+use airlift_size::{blocking::session, port};
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.start")]
+pub extern "C" fn start() -> ! {
+    let (slots, journal) = session::slots();
+    let layout = Layout::new(&slots, journal);
+    let (_, record) = session::slots();
+    let mut buffer = [0; 256];
+    let update = session::run_partition(
+        layout,
+        BootRecord::new(record),
+        Staged::default(),
+        &mut buffer,
+    );
+    port::put(u32::from(update.is_ok()));
+    loop {
+        core::hint::spin_loop();
+    }
+}

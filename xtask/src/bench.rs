@@ -9,6 +9,7 @@ mod device;
 mod http;
 mod image;
 mod profile;
+mod schemes;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -22,6 +23,8 @@ enum What {
     Http(http::Arguments),
     /// Instructions a byte through the whole pipeline of the device, and the digest's share
     Device,
+    /// Sectors erased, bytes programmed and time of a partition's update under each scheme, against the least possible
+    Schemes,
     /// A Matter OTA image through container parsing and digest, against plain SHA-256 of the same bytes
     Image(image::Arguments),
 }
@@ -34,6 +37,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Http(arguments) => http::run(workspace, arguments),
         What::Device => device::run(workspace),
+        What::Schemes => schemes::run(workspace),
         What::Image(arguments) => image::run(workspace, arguments),
     }
 }

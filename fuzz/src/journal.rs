@@ -25,21 +25,29 @@ pub fn journal(data: &[u8]) {
         let mut journal = mounted(&mut flash).await;
         for &seed in records.iter().take(64) {
             let record = record(seed);
-            if journal.append(&mut flash, record).await.is_err() {
+            let subject = record.subject;
+            let tail = [seed; 200];
+            let tail = tail.get(..usize::from(seed % 4) * 60).unwrap_or_default();
+            if journal.append(&mut flash, record, tail).await.is_err() {
                 continue;
             }
-            let marks = u32::from(seed % 5);
+            let marks = u32::from(seed % 5).min(record.stride);
             for mark in 0..marks {
-                journal.mark(&mut flash, mark).await;
+                journal.mark(&mut flash, subject, mark).await;
             }
             journal = mounted(&mut flash).await;
             assert_eq!(
-                journal.current(),
-                Some(&record),
+                journal.find(&mut flash, subject).await,
+                Ok(Some(record)),
                 "an appended record is not the state"
             );
-            let durable = journal.marked(&mut flash).await;
-            let promised = (marks * record.stride).min(record.length);
+            let kept = journal.tail(&mut flash, subject).await;
+            assert!(
+                kept.starts_with(tail),
+                "the tail is not the one that was appended"
+            );
+            let durable = journal.marked(&mut flash, subject).await;
+            let promised = marks * record.stride;
             assert_eq!(
                 durable, promised,
                 "the marks say something else than was marked"
@@ -50,36 +58,56 @@ pub fn journal(data: &[u8]) {
 
 async fn mounted(flash: &mut Memory) -> Journal {
     let journal = Journal::mount(flash, REGION).await;
-    let durable = journal.marked(flash).await;
-    assert!(journal.current().map_or(0, |record| record.length) >= durable);
+    let mut number = 0;
+    while let Some(subject) = journal.subject(number) {
+        // A state that was found can be read.
+        assert!(matches!(journal.find(flash, subject).await, Ok(Some(_))));
+        number += 1;
+    }
     journal
 }
 
 fn record(seed: u8) -> Record {
-    let phases = [
-        Phase::Downloading,
-        Phase::Staged,
-        Phase::Armed,
-        Phase::OnTrial,
-        Phase::Confirmed,
-        Phase::Refused,
-    ];
-    let phase = phases[usize::from(seed) % phases.len()];
+    let (subject, phases) = match seed % 3 {
+        0 => (
+            Subject::APP,
+            [
+                Phase::Downloading,
+                Phase::Staged,
+                Phase::OnTrial,
+                Phase::Refused,
+            ],
+        ),
+        1 => (
+            Subject::partition(u32::from(seed) << 12),
+            [
+                Phase::Writing,
+                Phase::Saving,
+                Phase::Copying,
+                Phase::Updated,
+            ],
+        ),
+        _ => (
+            Subject::data_of(seed & 1),
+            [
+                Phase::Fetching,
+                Phase::Missing,
+                Phase::Present,
+                Phase::Missing,
+            ],
+        ),
+    };
+    let phase = phases[usize::from(seed >> 2) % phases.len()];
     let length = u32::from(seed) * 100 + 1;
-    Record {
-        phase,
-        slot: seed & 1,
-        attempts: seed >> 6,
-        reason: seed,
-        reported: seed & 2 != 0,
-        length,
-        stride: if phase == Phase::Downloading {
-            Journal::stride::<Memory>(length)
-        } else {
-            0
-        },
-        sha256: [seed; 32],
+    let mut record = Record::new(subject, phase, length, [seed; 32]);
+    record.slot = seed & 1;
+    record.attempts = seed >> 6;
+    record.reason = seed;
+    record.reported = seed & 2 != 0;
+    if matches!(phase, Phase::Downloading | Phase::Writing | Phase::Fetching) {
+        record.stride = Journal::stride::<Memory>(length);
     }
+    record
 }
 
 /// A flash on which a second program clears further bits.

@@ -180,5 +180,7 @@ fn power_cuts(workspace: &Workspace) -> Result<()> {
         "airlift-sim",
         "--test",
         "power_cuts",
+        "--test",
+        "partition_cuts",
     ]))
 }

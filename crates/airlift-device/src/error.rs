@@ -72,6 +72,12 @@ pub enum Refusal {
     Displaced,
     /// A version or a source of more bytes than the journal keeps.
     DescriptionTooLong,
+    /// A set of parts is being applied or undone: see [`Updater::recover`](crate::Updater::recover).
+    SetPending,
+    /// Two parts of a set have the same tag, or go to the same place.
+    Duplicate,
+    /// A set of more parts than the journal keeps.
+    TooManyParts,
     /// A partition table that moves what the engine works with, or is no table.
     PartitionTable,
 }
@@ -103,6 +109,9 @@ impl Refusal {
             Self::Displaced => 21,
             Self::DescriptionTooLong => 22,
             Self::PartitionTable => 23,
+            Self::SetPending => 24,
+            Self::Duplicate => 25,
+            Self::TooManyParts => 26,
             Self::Image(error) => 32 + error.code(),
         }
     }
@@ -133,6 +142,9 @@ impl Refusal {
             21 => "displaced",
             22 => "description-too-long",
             23 => "partition-table",
+            24 => "set-pending",
+            25 => "duplicate",
+            26 => "too-many-parts",
             code if code >= 32 => ImageError::token(code - 32),
             _ => "unknown",
         }
@@ -181,6 +193,9 @@ impl fmt::Display for Refusal {
             ),
             Self::Displaced => f.write_str("its place was needed for another update"),
             Self::DescriptionTooLong => f.write_str("the version or the source is too long for the journal"),
+            Self::SetPending => f.write_str("a set of parts is being applied or undone"),
+            Self::Duplicate => f.write_str("two parts of the set have the same tag, or go to the same place"),
+            Self::TooManyParts => f.write_str("the set has more parts than the journal keeps"),
             Self::PartitionTable => f.write_str("not a partition table that leaves the running app, the boot selection and the journal where they are"),
         }
     }

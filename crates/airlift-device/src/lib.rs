@@ -49,6 +49,7 @@ mod asynchronous {
     pub mod install;
     pub mod journal;
     pub mod partition;
+    pub mod set;
     pub(crate) mod updater;
 }
 
@@ -63,12 +64,13 @@ pub mod blocking {
     pub mod install;
     pub mod journal;
     pub mod partition;
+    pub mod set;
     mod updater;
 
     pub use updater::{Download, Updater};
 }
 
 pub use asynchronous::updater::{Download, Updater};
-pub use asynchronous::{install, journal, partition};
+pub use asynchronous::{install, journal, partition, set};
 pub use error::{Error, LayoutError, Refusal};
 pub use status::{Layout, MAX_ATTEMPTS, Offer, Outcome, Status};

@@ -185,6 +185,11 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
                 .make_whole(subject, mechanisms, buffer, false)
                 .await?;
         }
+        if M::KNOWS_SETS {
+            updater.drive_set(buffer).await?;
+        } else {
+            updater.check_no_set().await?;
+        }
         Ok(updater)
     }
 
@@ -236,6 +241,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             Phase::Updated => PartitionOutcome::Updated,
             Phase::Restored => PartitionOutcome::Restored(record.reason),
             Phase::Declined => PartitionOutcome::Refused(record.reason),
+            Phase::Replaced => return Ok(PartitionState::OnTrial { offer }),
             phase if phase.is_damaged() => {
                 let tail = self.journal.tail_of(&mut self.flash, subject).await;
                 return Ok(PartitionState::Damaged {
@@ -297,7 +303,8 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             return Ok(false);
         };
         let mut record = match self.journal.find(&mut self.flash, subject).await? {
-            Some(record) if record.phase.is_damaged() => record,
+            // Of a set, it is not for one partition to go its own way.
+            Some(record) if record.phase.is_damaged() && !record.phase.is_of_set() => record,
             _ => return Ok(false),
         };
         let copy = CopyTail::parse(&self.journal.tail_of(&mut self.flash, subject).await);
@@ -343,12 +350,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         if partition.readonly {
             return Err(Refusal::ReadOnly);
         }
-        let pending = self.journal.current().is_some_and(|record| {
-            record.phase.is_trial() || matches!(record.phase, Phase::Armed | Phase::Rejecting)
-        });
-        if pending {
-            return Err(Refusal::TrialPending);
-        }
+        self.check_no_trial()?;
         self.check_region(partition.region)?;
         if self
             .layout
@@ -357,6 +359,17 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             .any(|slot| slot.overlaps(partition.region))
         {
             return Err(Refusal::AppSlot);
+        }
+        Ok(())
+    }
+
+    /// Refuses everything while the way back is still needed.
+    pub(crate) fn check_no_trial(&self) -> Result<(), Refusal> {
+        let pending = self.journal.current().is_some_and(|record| {
+            record.phase.is_trial() || matches!(record.phase, Phase::Armed | Phase::Rejecting)
+        });
+        if pending {
+            return Err(Refusal::TrialPending);
         }
         Ok(())
     }
@@ -447,7 +460,7 @@ async fn restore_now<F: NorFlash, B: BootControl>(
 /// Copies the content of `length` bytes at the start of `from` to the start of `to`, erasing as it goes; `whole`: all of `to` is erased.
 /// Returns the digest of what was read.
 #[dual(AFIT)]
-async fn copy<F: NorFlash>(
+pub(super) async fn copy<F: NorFlash>(
     flash: &mut F,
     from: Region,
     length: u32,
@@ -488,7 +501,7 @@ async fn copy<F: NorFlash>(
 
 /// The digest of the first `length` bytes of a region.
 #[dual(AFIT)]
-async fn digest_of<F: NorFlash>(
+pub(super) async fn digest_of<F: NorFlash>(
     flash: &mut F,
     region: Region,
     length: u32,

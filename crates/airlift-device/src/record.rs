@@ -47,6 +47,9 @@ impl Subject {
         Self((slot as u32) << 8 | 2)
     }
 
+    /// The update of several parts as one.
+    pub const SET: Self = Self(3);
+
     /// Start of the partition that it is about.
     pub const fn partition_offset(self) -> Option<u32> {
         if self.0 & 3 == 1 {
@@ -111,12 +114,28 @@ pub enum Phase {
     /// Partition, ended: it was never touched.
     Declined = 24,
 
+    /// Partition in a set: its old content is saved, and the new one is being copied in. It is not whole.
+    Replacing = 25,
+    /// Partition in a set: it holds the new content, and the old one is kept until the set has proved itself.
+    Replaced = 26,
+    /// Partition in a set: its old content is being put back. It is not whole.
+    Undoing = 27,
+
     /// Data of an app: they are in no slot.
     Missing = 32,
     /// Data of an app: they are being written; the marks say how far.
     Fetching = 33,
     /// Data of an app: whole and verified in the slot.
     Present = 34,
+
+    /// Set: every part is staged and verified; from here on the set is rolled forward.
+    Committed = 48,
+    /// Set: a part could not be applied, or the app did not stay; what was applied is being undone.
+    Reverting = 49,
+    /// Set, ended: every part is applied, and the app confirmed.
+    Done = 50,
+    /// Set, ended: every part is what it was before.
+    Reverted = 51,
 }
 
 impl Phase {
@@ -134,7 +153,20 @@ impl Phase {
 
     /// The partition is not whole.
     pub(crate) const fn is_damaged(self) -> bool {
-        matches!(self, Self::Writing | Self::Copying | Self::Restoring)
+        matches!(
+            self,
+            Self::Writing | Self::Copying | Self::Restoring | Self::Replacing | Self::Undoing
+        )
+    }
+
+    /// The partition is in the hands of a set.
+    pub(crate) const fn is_of_set(self) -> bool {
+        matches!(self, Self::Replacing | Self::Replaced | Self::Undoing)
+    }
+
+    /// The set is neither whole nor undone.
+    pub(crate) const fn is_set_pending(self) -> bool {
+        matches!(self, Self::Committed | Self::Reverting)
     }
 
     /// Nothing is lost when the record is forgotten, once the outcome was reported.
@@ -163,9 +195,16 @@ impl Phase {
             22 => Self::Updated,
             23 => Self::Restored,
             24 => Self::Declined,
+            25 => Self::Replacing,
+            26 => Self::Replaced,
+            27 => Self::Undoing,
             32 => Self::Missing,
             33 => Self::Fetching,
             34 => Self::Present,
+            48 => Self::Committed,
+            49 => Self::Reverting,
+            50 => Self::Done,
+            51 => Self::Reverted,
             _ => return None,
         })
     }
@@ -400,18 +439,22 @@ pub(crate) struct CopyTail {
     /// What it is a copy of: 0 until it is whole.
     pub(crate) length: u32,
     pub(crate) sha256: [u8; 32],
+    /// Of a set: where the new content is staged.
+    pub(crate) staged: Region,
 }
 
 impl CopyTail {
-    pub(crate) const LEN: usize = 48;
+    pub(crate) const LEN: usize = 56;
 
     pub(crate) fn emit(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
-        let fields: [&[u8]; 5] = [
+        let fields: [&[u8]; 7] = [
             &self.target.to_le_bytes(),
             &self.place.offset.to_le_bytes(),
             &self.place.len.to_le_bytes(),
             &self.length.to_le_bytes(),
+            &self.staged.offset.to_le_bytes(),
+            &self.staged.len.to_le_bytes(),
             &self.sha256,
         ];
         for (to, from) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
@@ -421,17 +464,18 @@ impl CopyTail {
     }
 
     pub(crate) fn parse(tail: &Tail) -> Self {
-        let mut words = [0; 4];
-        let (bytes, rest) = tail.bytes.split_at_checked(16).unwrap_or_default();
+        let mut words = [0; 6];
+        let (bytes, rest) = tail.bytes.split_at_checked(24).unwrap_or_default();
         for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *word = u32::from_le_bytes(*bytes);
         }
-        let [target, offset, len, length] = words;
+        let [target, offset, len, length, staged, staged_len] = words;
         Self {
             target,
             place: Region::new(offset, len),
             length,
             sha256: rest.first_chunk().copied().unwrap_or_default(),
+            staged: Region::new(staged, staged_len),
         }
     }
 }

@@ -140,6 +140,11 @@ pub enum PartitionState {
         /// Bytes of it that are durable.
         durable: u32,
     },
+    /// It holds the new content of a set that has not proved itself yet; the old one is kept.
+    OnTrial {
+        /// What it holds.
+        offer: Offer,
+    },
     /// It is not whole: an update of it was interrupted.
     Damaged {
         /// What was being written to it.

@@ -28,7 +28,7 @@ use crate::error::LayoutError;
 use crate::flash::Region;
 use crate::status::{NEVER_STARTED, outcome_of};
 use crate::verify::ImageCheck;
-use crate::{Error, Layout, MAX_ATTEMPTS, Offer, Status};
+use crate::{Error, Layout, MAX_ATTEMPTS, Offer, Refusal, Status};
 
 /// The engine: owns the flash and the boot selection.
 #[derive(Debug)]
@@ -67,8 +67,14 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         while let Some(subject) = updater.journal.subject(number) {
             number += 1;
             let record = updater.journal.find(&mut updater.flash, subject).await?;
+            let Some(phase) = record.map(|record| record.phase) else {
+                continue;
+            };
+            if phase.is_set_pending() {
+                return Err(Refusal::SetPending.into());
+            }
             if let Some(partition) = subject.partition_offset()
-                && record.is_some_and(|record| record.phase.is_damaged())
+                && phase.is_damaged()
             {
                 return Err(Error::NotRecovered { partition });
             }
@@ -332,6 +338,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         record.phase = phase;
         record.reason = reason;
         record.reported = false;
+        record.gone = false;
         record.stride = 0;
         record.progress = 0;
         match phase {

@@ -11,6 +11,7 @@ mod judge;
 mod machine;
 mod partitions;
 mod run;
+mod sets;
 mod sweep;
 
 pub use case::{Case, CaseError};
@@ -18,4 +19,5 @@ pub use judge::{Judge, Loss};
 pub use machine::{EspMachine, GenericMachine, Machine, Power, Started};
 pub use partitions::{Change, How, PartitionScenario, PartitionWorld, Where};
 pub use run::{App, Scenario, Step, World};
+pub use sets::{SetScenario, SetStep, SetWorld};
 pub use sweep::{Life, Plan, Tally, replay, sweep};

@@ -66,9 +66,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         app: [u8; APP_ID],
         data: &DataDescription<'_>,
     ) -> Result<(), Error<F::Error>> {
-        if self.is_on_trial() {
-            return Err(Refusal::TrialPending.into());
-        }
+        self.check_no_trial()?;
         let (version, source) = (data.version.as_bytes(), data.source.as_bytes());
         if version.len() > MAX_VERSION || source.len() > MAX_SOURCE {
             return Err(Refusal::DescriptionTooLong.into());
@@ -149,9 +147,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         check: C,
         buffer: &'b mut [u8],
     ) -> Result<DataDownload<'u, 'l, 'b, F, B, C>, Error<F::Error>> {
-        if self.is_on_trial() {
-            return Err(Refusal::TrialPending.into());
-        }
+        self.check_no_trial()?;
         let Some((record, region)) = self.data_record().await? else {
             return Err(Error::State);
         };
@@ -159,6 +155,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             return Err(Refusal::RunningApp.into());
         }
         check_buffer::<F, C>(buffer)?;
+        self.check_no_set().await?;
         self.check_unclaimed(region, record.subject).await?;
         let offer = Offer {
             length: record.length,
@@ -191,14 +188,6 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             }
         }
         Ok(download)
-    }
-
-    /// Whether the way back is still needed.
-    fn is_on_trial(&self) -> bool {
-        let record = self.journal.current();
-        record.is_some_and(|record| {
-            record.phase.is_trial() || matches!(record.phase, Phase::Armed | Phase::Rejecting)
-        })
     }
 }
 

@@ -44,6 +44,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             return Err(Refusal::WrongKind.into());
         }
         updater.check_target(partition)?;
+        updater.check_no_set().await?;
         offer.check_fits(region.len)?;
         check_buffer::<F, C>(buffer)?;
         let stages = scheme.first_phase() == Phase::Staging;
@@ -61,6 +62,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             place: Region::default(),
             length: 0,
             sha256: [0; 32],
+            staged: Region::default(),
         };
         let damaged = record.is_some_and(|record| record.phase.is_damaged());
         if damaged && !stages && before.length > 0 {

@@ -44,6 +44,10 @@ pub trait RestoreMechanism {
     /// Whether it knows what this partition should hold. Only then will it be asked to, and what was fetched of the update is given up.
     fn can_restore(&mut self, damaged: &Damaged) -> bool;
 
+    /// Whether sets are finished or undone at boot: so with [`SetRestore`](crate::set::SetRestore), which every device registers that updates sets.
+    #[doc(hidden)]
+    const KNOWS_SETS: bool = false;
+
     /// Makes the partition whole; `None`: it could not, and the next one is asked. After a power cut in the middle it is called again, over a
     /// partition in any state.
     async fn restore<F: NorFlash>(
@@ -95,6 +99,8 @@ macro_rules! in_order {
     ($($mechanism:ident $field:tt),*) => {
         #[dual(AFIT)]
         impl<$($mechanism: RestoreMechanism),*> RestoreMechanism for ($($mechanism,)*) {
+            const KNOWS_SETS: bool = false $(|| $mechanism::KNOWS_SETS)*;
+
             fn can_restore(&mut self, damaged: &Damaged) -> bool {
                 false $(|| self.$field.can_restore(damaged))*
             }

@@ -37,6 +37,15 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         Ok(())
     }
 
+    /// Refuses to begin anything while a set is being applied or undone.
+    pub(crate) async fn check_no_set(&mut self) -> Result<(), Error<F::Error>> {
+        let set = self.journal.find(&mut self.flash, Subject::SET).await?;
+        if set.is_some_and(|set| set.phase.is_set_pending()) {
+            return Err(Refusal::SetPending.into());
+        }
+        Ok(())
+    }
+
     /// Records that whatever `region` holds is gone, because `by` is about to write there; `app` is the digest of an app that does.
     pub(crate) async fn displace(
         &mut self,
@@ -63,6 +72,8 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
                     let held = matches!(record.phase, Phase::Fetching | Phase::Present);
                     (held && is_in(record.slot)).then_some(Phase::Missing)
                 }
+            } else if subject == Subject::SET {
+                None
             } else if subject == Subject::APP {
                 displaced_app(&record).filter(|_| is_in(record.slot))
             } else {

@@ -53,6 +53,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
                 }
             }
         }
+        updater.check_no_set().await?;
         updater.check_unclaimed(region, Subject::APP).await?;
         let transfer = Transfer::new(
             &mut updater.flash,

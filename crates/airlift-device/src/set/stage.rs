@@ -1,0 +1,182 @@
+//! One part of a set on its way to where it is staged.
+
+use super::super::install::BootControl;
+use super::super::journal::{Phase, Record, Subject};
+use super::super::partition::{PartitionKind, Room};
+use super::super::updater::{Transfer, Updater, check_buffer};
+use super::super::{NorFlash, dual};
+use super::{Destination, Part};
+use crate::flash::Region;
+use crate::record::CopyTail;
+use crate::verify::ImageCheck;
+use crate::{Error, Offer, Refusal};
+
+/// One part on its way. Nothing that is in use is touched; a part that is not finished is begun anew.
+pub struct PartDownload<'u, 'l, 'b, F, B, C> {
+    updater: &'u mut Updater<'l, F, B>,
+    transfer: Transfer<'b>,
+    check: C,
+    /// The passive slot, for the app.
+    slot: Option<u8>,
+    copy: CopyTail,
+    subject: Subject,
+    begun: bool,
+}
+
+#[dual(AFIT)]
+impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> PartDownload<'u, 'l, 'b, F, B, C> {
+    pub(super) async fn begin(
+        updater: &'u mut Updater<'l, F, B>,
+        part: &Part,
+        length: u32,
+        check: C,
+        buffer: &'b mut [u8],
+    ) -> Result<Self, Error<F::Error>> {
+        check_buffer::<F, C>(buffer)?;
+        updater.check_no_set().await?;
+        updater.check_no_trial()?;
+        let offer = Offer {
+            length,
+            sha256: [0; 32],
+        };
+        let subject = part.subject();
+        let mut copy = CopyTail {
+            target: 0,
+            place: Region::default(),
+            length: 0,
+            sha256: [0; 32],
+            staged: Region::default(),
+        };
+        let (slot, region) = match part.to {
+            Destination::App => {
+                let region = updater.passive_region().ok_or(Refusal::NoSlot)?;
+                offer.check_fits(region.len)?;
+                updater.check_unclaimed(region, subject).await?;
+                (updater.passive(), region)
+            }
+            Destination::Partition {
+                partition,
+                room,
+                save,
+            } => {
+                if matches!(partition.kind, PartitionKind::App | PartitionKind::Reserved) {
+                    return Err(Refusal::WrongKind.into());
+                }
+                updater.check_target(&partition)?;
+                let target = partition.region;
+                offer.check_fits(target.len)?;
+                for (room, needed) in [(room, length), (save, target.len)] {
+                    updater
+                        .check_room(Room::At(room), target, needed, subject)
+                        .await?;
+                }
+                if room.overlaps(save) {
+                    return Err(Refusal::CopyInPartition.into());
+                }
+                copy.target = target.len;
+                copy.place = save;
+                copy.staged = room;
+                (None, room)
+            }
+        };
+        let record = updater.journal.find(&mut updater.flash, subject).await?;
+        if subject != Subject::APP && record.is_some_and(|record| record.phase.is_damaged()) {
+            // Its only good copy may be anywhere.
+            let partition = subject.partition_offset().unwrap_or_default();
+            return Err(Refusal::HoldsCopy { partition }.into());
+        }
+        let transfer =
+            Transfer::new(&mut updater.flash, subject, region, 0, offer, 0, buffer).await;
+        Ok(Self {
+            transfer,
+            updater,
+            check,
+            slot,
+            copy,
+            subject,
+            begun: false,
+        })
+    }
+
+    /// Takes the next bytes, any number of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if the first bytes show that it is not for this device, or if there are more than were announced.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error<F::Error>> {
+        if !self.transfer.has_room_for(bytes) {
+            return Err(Refusal::TooLong.into());
+        }
+        while !bytes.is_empty() {
+            bytes = self.transfer.gather(bytes);
+            if !bytes.is_empty() {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All bytes were given: verifies the part as it lies in the flash. Returns its digest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Incomplete`], or [`Error::Refused`].
+    pub async fn finish(mut self) -> Result<[u8; 32], Error<F::Error>> {
+        self.transfer.check_complete()?;
+        self.flush().await?;
+        self.transfer.expect_what_came();
+        let flash = &mut self.updater.flash;
+        self.transfer.verify(flash, &self.check).await?;
+        let phase = if let Some(slot) = self.slot {
+            self.updater.release(slot).await?;
+            Phase::Staged
+        } else {
+            Phase::Ready
+        };
+        self.enter(phase).await?;
+        Ok(self.transfer.offer.sha256)
+    }
+
+    async fn flush(&mut self) -> Result<(), Error<F::Error>> {
+        if self.transfer.gathered().is_empty() {
+            return Ok(());
+        }
+        if !self.begun {
+            let prefix = self.transfer.gathered();
+            self.check
+                .check_prefix(prefix, self.transfer.offer.length)?;
+            let region = self.transfer.region;
+            self.updater.vacate(region, self.subject).await?;
+            if self.slot.is_none() {
+                // Something else may have kept its bytes where the old content will go.
+                self.updater.vacate(self.copy.place, self.subject).await?;
+            }
+            let phase = if self.slot.is_some() {
+                Phase::Downloading
+            } else {
+                Phase::Staging
+            };
+            self.enter(phase).await?;
+            self.begun = true;
+        }
+        let Updater { journal, flash, .. } = &mut *self.updater;
+        self.transfer.flush(flash, journal).await?;
+        Ok(())
+    }
+
+    async fn enter(&mut self, phase: Phase) -> Result<(), Error<F::Error>> {
+        let Offer { length, sha256 } = self.transfer.offer;
+        let mut record = Record::new(self.subject, phase, length, sha256);
+        let Updater { journal, flash, .. } = &mut *self.updater;
+        if let Some(slot) = self.slot {
+            record.slot = slot;
+            return journal.append(flash, record, &[]).await;
+        }
+        // A scheme of its own: no other goes on with this.
+        record.slot = SET_SCHEME;
+        journal.append(flash, record, &self.copy.emit()).await
+    }
+}
+
+/// Number of the scheme in the records of a set's partitions.
+const SET_SCHEME: u8 = 5;

@@ -30,7 +30,9 @@ const STORAGE: Partition = Partition::data(Region::new(0x210000, 0x80000));
 const LENGTH: usize = 0x60000;
 
 fn main() -> Result<(), Error<FlashError>> {
-    let content: Vec<u8> = (0..LENGTH as u32).map(|i| (i.wrapping_mul(i) >> 5) as u8).collect();
+    let content: Vec<u8> = (0..LENGTH as u32)
+        .map(|i| (i.wrapping_mul(i) >> 5) as u8)
+        .collect();
     println!(
         "scheme\tsectors erased\tleast\tbytes programmed\tleast\tjournal erases\tflash time, s"
     );

@@ -816,3 +816,41 @@ fn a_copy_that_did_not_take_leaves_the_partition_alone() {
     let partition = STORAGE.region.offset;
     assert_eq!(done, Err(Error::NotRecovered { partition }));
 }
+
+#[test]
+fn a_staged_app_and_the_plan_for_its_data_are_both_gone_when_the_slot_is_needed() {
+    let flash = device();
+    let mut engine = start(&flash);
+    let app = vec![0xE9; 5000];
+    let model = new_content();
+    block_on(async {
+        let data = DataDescription {
+            offer: offer(&model),
+            version: "1",
+            source: "",
+        };
+        engine.plan_data(&offer(&app), &data).await?;
+        let mut buffer = [0; 512];
+        let mut download = engine.begin(offer(&app), AnyImage, &mut buffer).await?;
+        download.write(&app).await?;
+        download.finish().await
+    })
+    .unwrap();
+    assert!(matches!(engine.status(), Status::Staged { .. }));
+    update(&mut engine, &STORAGE, BACKUP, &model, 9000).unwrap();
+    assert!(
+        matches!(engine.status(), Status::Idle { .. }),
+        "{:?}",
+        engine.status()
+    );
+    assert_eq!(block_on(engine.activate()), Err(Error::State));
+    // The same after a reset, and the next app knows nothing of that plan.
+    let mut engine = start(&flash);
+    assert_eq!(block_on(engine.activate()), Err(Error::State));
+    let mut engine = start_with(&flash, 1, &mut JournalRestore).unwrap();
+    let mut text = [0; TAIL_LEN];
+    assert_eq!(
+        block_on(engine.data_state(&mut text)),
+        Ok(DataState::Unknown)
+    );
+}

@@ -3,6 +3,8 @@
 use core::fmt;
 
 use airlift_formats::esp::app_image::ImageError;
+use airlift_formats::matter::image::OtaImageError;
+use airlift_formats::nxp::PayloadError;
 
 /// Why an offered image was not installed. What ran before runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,27 @@ pub enum Refusal {
     Duplicate,
     /// A set of more parts than the journal keeps.
     TooManyParts,
+    /// Not a sound Matter OTA image.
+    Container(OtaImageError),
+    /// The parts in the image are not sound.
+    Payload(PayloadError),
+    /// The image is for another vendor, product or version.
+    Identity(Mismatch),
+    /// There is no processor for a part of the image.
+    UnknownTag {
+        /// Its tag.
+        tag: u32,
+    },
+    /// A processor does not want its part.
+    Vetoed {
+        /// Its tag.
+        tag: u32,
+    },
+    /// A processor could not stage its part.
+    Processor {
+        /// Its tag.
+        tag: u32,
+    },
     /// A partition table that moves what the engine works with, or is no table.
     PartitionTable,
 }
@@ -112,6 +135,12 @@ impl Refusal {
             Self::SetPending => 24,
             Self::Duplicate => 25,
             Self::TooManyParts => 26,
+            Self::Identity(mismatch) => 27 + *mismatch as u8,
+            Self::UnknownTag { .. } => 100,
+            Self::Vetoed { .. } => 101,
+            Self::Processor { .. } => 102,
+            Self::Container(error) => 128 + error.code(),
+            Self::Payload(error) => 192 + error.code(),
             Self::Image(error) => 32 + error.code(),
         }
     }
@@ -145,6 +174,16 @@ impl Refusal {
             24 => "set-pending",
             25 => "duplicate",
             26 => "too-many-parts",
+            27 => "other-vendor",
+            28 => "other-product",
+            29 => "downgrade",
+            30 => "version-too-low",
+            31 => "version-too-high",
+            100 => "unknown-tag",
+            101 => "vetoed",
+            102 => "processor",
+            code if code >= 192 => PayloadError::token(code - 192),
+            code if code >= 128 => OtaImageError::token(code - 128),
             code if code >= 32 => ImageError::token(code - 32),
             _ => "unknown",
         }
@@ -196,12 +235,59 @@ impl fmt::Display for Refusal {
             Self::SetPending => f.write_str("a set of parts is being applied or undone"),
             Self::Duplicate => f.write_str("two parts of the set have the same tag, or go to the same place"),
             Self::TooManyParts => f.write_str("the set has more parts than the journal keeps"),
+            Self::Container(error) => error.fmt(f),
+            Self::Payload(error) => error.fmt(f),
+            Self::Identity(mismatch) => mismatch.fmt(f),
+            Self::UnknownTag { tag } => write!(f, "there is no processor for the part with the tag {tag}"),
+            Self::Vetoed { tag } => write!(f, "the processor of the tag {tag} does not want its part"),
+            Self::Processor { tag } => write!(f, "the processor of the tag {tag} could not stage its part"),
             Self::PartitionTable => f.write_str("not a partition table that leaves the running app, the boot selection and the journal where they are"),
         }
     }
 }
 
 impl core::error::Error for Refusal {}
+
+/// What an image is not for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Mismatch {
+    /// Another vendor's devices.
+    Vendor = 0,
+    /// Another product.
+    Product = 1,
+    /// Devices with a lower version than this one has, or the same.
+    Downgrade = 2,
+    /// Devices that have at least a higher version than this one.
+    BelowMinimum = 3,
+    /// Devices that have at most a lower version than this one.
+    AboveMaximum = 4,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vendor => "the image is for devices of another vendor",
+            Self::Product => "the image is for another product",
+            Self::Downgrade => "the image's version is not higher than the one that the device has",
+            Self::BelowMinimum => "the image needs a higher version on the device than it has",
+            Self::AboveMaximum => "the image is for devices with lower versions",
+        })
+    }
+}
+
+impl From<OtaImageError> for Refusal {
+    fn from(error: OtaImageError) -> Self {
+        Self::Container(error)
+    }
+}
+
+impl From<PayloadError> for Refusal {
+    fn from(error: PayloadError) -> Self {
+        Self::Payload(error)
+    }
+}
 
 impl From<ImageError> for Refusal {
     fn from(error: ImageError) -> Self {

@@ -72,5 +72,5 @@ pub mod blocking {
 
 pub use asynchronous::updater::{Download, Updater};
 pub use asynchronous::{install, journal, partition, set};
-pub use error::{Error, LayoutError, Refusal};
+pub use error::{Error, LayoutError, Mismatch, Refusal};
 pub use status::{Layout, MAX_ATTEMPTS, Offer, Outcome, Status};

@@ -186,7 +186,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
                 .await?;
         }
         if M::KNOWS_SETS {
-            updater.drive_set(buffer).await?;
+            updater.drive_set(mechanisms, buffer).await?;
         } else {
             updater.check_no_set().await?;
         }

@@ -17,14 +17,18 @@
 //! itself.
 
 mod apply;
+mod container;
+mod processor;
 mod stage;
 
 pub use apply::SetRestore;
+pub use container::{Identity, SetDownload, UnknownTags};
+pub use processor::{Processor, Processors, Step};
 pub use stage::PartDownload;
 
 use super::install::BootControl;
 use super::journal::{Phase, Record, Subject};
-use super::partition::Partition;
+use super::partition::{Partition, RestoreMechanism};
 use super::updater::Updater;
 use super::{NorFlash, dual};
 use crate::flash::Region;
@@ -39,6 +43,8 @@ pub const MAX_PARTS: usize = 11;
 pub enum Destination {
     /// The app: the passive slot, and a trial.
     App,
+    /// Wherever its [`Processor`] puts it: another flash, another chip.
+    Custom,
     /// A partition.
     Partition {
         /// Which one.
@@ -141,6 +147,9 @@ impl Parts {
 
 const APP_MARK: u32 = u32::MAX;
 
+/// Stands for all that the engine does not keep itself.
+pub(crate) const CUSTOM: Subject = Subject(u32::MAX - 1);
+
 #[dual(AFIT)]
 impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     /// Begins to stage one part: `length` bytes, whose digest the container vouches for as a whole.
@@ -166,10 +175,11 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     /// # Errors
     ///
     /// [`Error::State`] if a part is not staged; [`Refusal::Duplicate`], [`Refusal::TooManyParts`]; errors of the flash, after which the next boot goes on.
-    pub async fn commit_set(
+    pub async fn commit_set<M: RestoreMechanism>(
         &mut self,
         set: &Offer,
         parts: &[Part],
+        mechanisms: &mut M,
         buffer: &mut [u8],
     ) -> Result<SetState, Error<F::Error>> {
         if buffer.len() < F::WRITE_SIZE {
@@ -183,6 +193,11 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             for part in parts {
                 let subject = part.subject();
                 if (subject == Subject::APP) != app {
+                    continue;
+                }
+                if subject == CUSTOM {
+                    list.put(count, part.tag, subject);
+                    count += 1;
                     continue;
                 }
                 let record = self.journal.find(&mut self.flash, subject).await?;
@@ -201,7 +216,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let tail = list.tail.bytes.get(..APP_ID + count * ENTRY);
         let tail = tail.unwrap_or_default();
         self.journal.append(&mut self.flash, record, tail).await?;
-        self.drive_set(buffer).await?;
+        self.drive_set(mechanisms, buffer).await?;
         self.set_state().await
     }
 
@@ -236,9 +251,13 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     /// # Errors
     ///
     /// As `confirm`.
-    pub async fn confirm_set(&mut self, buffer: &mut [u8]) -> Result<(), Error<F::Error>> {
+    pub async fn confirm_set<M: RestoreMechanism>(
+        &mut self,
+        mechanisms: &mut M,
+        buffer: &mut [u8],
+    ) -> Result<(), Error<F::Error>> {
         self.confirm().await?;
-        self.drive_set(buffer).await
+        self.drive_set(mechanisms, buffer).await
     }
 
     /// The outcome of the last set has reached the server.
@@ -257,13 +276,14 @@ impl Part {
     fn subject(&self) -> Subject {
         match &self.to {
             Destination::App => Subject::APP,
+            Destination::Custom => CUSTOM,
             Destination::Partition { partition, .. } => Subject::partition(partition.region.offset),
         }
     }
 
     fn regions(&self) -> [Region; 3] {
         match self.to {
-            Destination::App => [Region::default(); 3],
+            Destination::App | Destination::Custom => [Region::default(); 3],
             Destination::Partition {
                 partition,
                 room,
@@ -284,7 +304,8 @@ fn check_parts(parts: &[Part]) -> Result<(), Refusal> {
                 .regions()
                 .iter()
                 .any(|region| other.regions().iter().any(|other| region.overlaps(*other)));
-            if part.tag == other.tag || part.subject() == other.subject() || overlap {
+            let same = part.subject() == other.subject() && part.subject() != CUSTOM;
+            if part.tag == other.tag || same || overlap {
                 return Err(Refusal::Duplicate);
             }
         }

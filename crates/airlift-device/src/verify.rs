@@ -66,3 +66,54 @@ impl Checker for DigestOnly {
         Ok(self.0.finalize().into())
     }
 }
+
+/// The check of one part of a set: the app has one of its own, the others are vouched for by the digest of the container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PartCheck<C> {
+    /// An app.
+    App(C),
+    /// Anything.
+    Any,
+}
+
+/// The [`Checker`] of [`PartCheck`].
+pub(crate) enum PartChecker<K> {
+    App(K),
+    Any(DigestOnly),
+}
+
+impl<C: ImageCheck> ImageCheck for PartCheck<C> {
+    type Checker = PartChecker<C::Checker>;
+
+    const PREFIX: usize = C::PREFIX;
+
+    fn check_prefix(&self, prefix: &[u8], length: u32) -> Result<(), Refusal> {
+        match self {
+            Self::App(check) => check.check_prefix(prefix, length),
+            Self::Any => Ok(()),
+        }
+    }
+
+    fn checker(&self, slot: Region, length: u32) -> Self::Checker {
+        match self {
+            Self::App(check) => PartChecker::App(check.checker(slot, length)),
+            Self::Any => PartChecker::Any(DigestOnly(Sha256::new())),
+        }
+    }
+}
+
+impl<K: Checker> Checker for PartChecker<K> {
+    fn update(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        match self {
+            Self::App(checker) => checker.update(bytes),
+            Self::Any(checker) => checker.update(bytes),
+        }
+    }
+
+    fn finish(self) -> Result<[u8; 32], Refusal> {
+        match self {
+            Self::App(checker) => checker.finish(),
+            Self::Any(checker) => checker.finish(),
+        }
+    }
+}

@@ -58,6 +58,11 @@ impl<'b> SlotWriter<'b> {
         self.buffer
     }
 
+    /// The buffer, when the writer is done.
+    pub(crate) fn into_buffer(self) -> &'b mut [u8] {
+        self.buffer
+    }
+
     /// Bytes taken so far, programmed or not.
     pub(crate) fn position(&self) -> u32 {
         self.programmed + self.gathered as u32

@@ -1,5 +1,6 @@
 //! What makes a partition whole again at boot.
 
+use super::super::set::Step;
 use super::super::{NorFlash, dual};
 use super::{Damaged, copy, digest_of};
 
@@ -47,6 +48,12 @@ pub trait RestoreMechanism {
     /// Whether sets are finished or undone at boot: so with [`SetRestore`](crate::set::SetRestore), which every device registers that updates sets.
     #[doc(hidden)]
     const KNOWS_SETS: bool = false;
+
+    /// Has the processor of a custom part do its step. `false`: it could not, or there is none.
+    #[doc(hidden)]
+    async fn custom(&mut self, _tag: u32, _step: Step) -> bool {
+        false
+    }
 
     /// Makes the partition whole; `None`: it could not, and the next one is asked. After a power cut in the middle it is called again, over a
     /// partition in any state.
@@ -100,6 +107,15 @@ macro_rules! in_order {
         #[dual(AFIT)]
         impl<$($mechanism: RestoreMechanism),*> RestoreMechanism for ($($mechanism,)*) {
             const KNOWS_SETS: bool = false $(|| $mechanism::KNOWS_SETS)*;
+
+            async fn custom(&mut self, tag: u32, step: Step) -> bool {
+                $(
+                    if self.$field.custom(tag, step).await {
+                        return true;
+                    }
+                )*
+                false
+            }
 
             fn can_restore(&mut self, damaged: &Damaged) -> bool {
                 false $(|| self.$field.can_restore(damaged))*

@@ -5,18 +5,23 @@ use super::super::journal::{Phase, Record, Subject};
 use super::super::partition::{Content, Damaged, RestoreMechanism, copy, digest_of};
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
-use super::Parts;
+use super::{CUSTOM, Parts, Processors, Step};
 use crate::flash::Region;
 use crate::record::CopyTail;
 use crate::{Error, Refusal};
 
-/// Registers sets with [`Updater::recover`]: finishes the one that was interrupted, or undoes it.
+/// Registers sets, and the processors of their custom parts (`()`: there are none), with [`Updater::recover`]: finishes the set that was interrupted, or
+/// undoes it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SetRestore;
+pub struct SetRestore<P>(pub P);
 
 #[dual(AFIT)]
-impl RestoreMechanism for SetRestore {
+impl<P: Processors> RestoreMechanism for SetRestore<P> {
     const KNOWS_SETS: bool = true;
+
+    async fn custom(&mut self, tag: u32, step: Step) -> bool {
+        self.0.step(tag, step).await
+    }
 
     fn can_restore(&mut self, _damaged: &Damaged) -> bool {
         false
@@ -35,7 +40,11 @@ impl RestoreMechanism for SetRestore {
 #[dual(AFIT)]
 impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
     /// Takes the set, if one is pending, as far as it gets. Every step can be repeated.
-    pub(crate) async fn drive_set(&mut self, buffer: &mut [u8]) -> Result<(), Error<F::Error>> {
+    pub(crate) async fn drive_set<M: RestoreMechanism>(
+        &mut self,
+        custom: &mut M,
+        buffer: &mut [u8],
+    ) -> Result<(), Error<F::Error>> {
         let Some(mut set) = self.journal.find(&mut self.flash, Subject::SET).await? else {
             return Ok(());
         };
@@ -43,12 +52,13 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
             tail: self.journal.tail_of(&mut self.flash, Subject::SET).await,
         };
         if set.phase == Phase::Committed {
-            match self.roll_forward(&parts, buffer).await? {
+            match self.roll_forward(&parts, custom, buffer).await? {
                 Ok(true) => {
                     self.each_part(&parts, Phase::Replaced, Phase::Updated)
                         .await?;
                     set.phase = Phase::Done;
-                    return self.journal.amend(&mut self.flash, set).await;
+                    self.journal.amend(&mut self.flash, set).await?;
+                    return Ok(());
                 }
                 Ok(false) => return Ok(()),
                 Err(tag) => {
@@ -60,7 +70,7 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
             }
         }
         if set.phase == Phase::Reverting {
-            self.undo(&parts, buffer).await?;
+            self.undo(&parts, custom, buffer).await?;
             set.phase = Phase::Reverted;
             self.journal.amend(&mut self.flash, set).await?;
         }
@@ -69,14 +79,21 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
 
     /// `Ok(true)`: all is in place, and stays. `Ok(false)`: all is in place but the app, which is to be tried, or is tried. `Err`: this part cannot be
     /// applied.
-    async fn roll_forward(
+    async fn roll_forward<M: RestoreMechanism>(
         &mut self,
         parts: &Parts,
+        custom: &mut M,
         buffer: &mut [u8],
     ) -> Result<Result<bool, u32>, Error<F::Error>> {
         let mut index = 0;
         while let Some((tag, subject)) = parts.get(index) {
             index += 1;
+            if subject == CUSTOM {
+                if !custom.custom(tag, Step::Apply).await {
+                    return Ok(Err(tag));
+                }
+                continue;
+            }
             if subject != Subject::APP {
                 match self.replace(subject, buffer).await {
                     Ok(()) => {}
@@ -133,10 +150,21 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
     }
 
     /// Puts everything back.
-    async fn undo(&mut self, parts: &Parts, buffer: &mut [u8]) -> Result<(), Error<F::Error>> {
+    async fn undo<M: RestoreMechanism>(
+        &mut self,
+        parts: &Parts,
+        custom: &mut M,
+        buffer: &mut [u8],
+    ) -> Result<(), Error<F::Error>> {
         let mut index = 0;
-        while let Some((_, subject)) = parts.get(index) {
+        while let Some((tag, subject)) = parts.get(index) {
             index += 1;
+            if subject == CUSTOM {
+                if !custom.custom(tag, Step::Revert).await {
+                    return Err(Error::State);
+                }
+                continue;
+            }
             if subject == Subject::APP {
                 self.undo_app(parts).await?;
                 continue;

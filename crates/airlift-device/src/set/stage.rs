@@ -14,6 +14,43 @@ use crate::{Error, Offer, Refusal};
 /// One part on its way. Nothing that is in use is touched; a part that is not finished is begun anew.
 pub struct PartDownload<'u, 'l, 'b, F, B, C> {
     updater: &'u mut Updater<'l, F, B>,
+    staging: Staging<'b, C>,
+}
+
+#[dual(AFIT)]
+impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> PartDownload<'u, 'l, 'b, F, B, C> {
+    pub(super) async fn begin(
+        updater: &'u mut Updater<'l, F, B>,
+        part: &Part,
+        length: u32,
+        check: C,
+        buffer: &'b mut [u8],
+    ) -> Result<Self, Error<F::Error>> {
+        let staging = Staging::begin(updater, part, length, check, buffer).await?;
+        Ok(Self { updater, staging })
+    }
+
+    /// Takes the next bytes, any number of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if the first bytes show that it is not for this device, or if there are more than were announced.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error<F::Error>> {
+        self.staging.write(self.updater, bytes).await
+    }
+
+    /// All bytes were given: verifies the part as it lies in the flash. Returns its digest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Incomplete`], or [`Error::Refused`].
+    pub async fn finish(mut self) -> Result<[u8; 32], Error<F::Error>> {
+        self.staging.finish(self.updater).await
+    }
+}
+
+/// The same without a hold on the updater.
+pub(super) struct Staging<'b, C> {
     transfer: Transfer<'b>,
     check: C,
     /// The passive slot, for the app.
@@ -24,9 +61,9 @@ pub struct PartDownload<'u, 'l, 'b, F, B, C> {
 }
 
 #[dual(AFIT)]
-impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> PartDownload<'u, 'l, 'b, F, B, C> {
-    pub(super) async fn begin(
-        updater: &'u mut Updater<'l, F, B>,
+impl<'b, C: ImageCheck> Staging<'b, C> {
+    pub(super) async fn begin<F: NorFlash, B: BootControl>(
+        updater: &mut Updater<'_, F, B>,
         part: &Part,
         length: u32,
         check: C,
@@ -54,6 +91,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> PartDownload<'u, 'l
                 updater.check_unclaimed(region, subject).await?;
                 (updater.passive(), region)
             }
+            Destination::Custom => return Err(Error::State),
             Destination::Partition {
                 partition,
                 room,
@@ -89,7 +127,6 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> PartDownload<'u, 'l
             Transfer::new(&mut updater.flash, subject, region, 0, offer, 0, buffer).await;
         Ok(Self {
             transfer,
-            updater,
             check,
             slot,
             copy,
@@ -98,46 +135,46 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> PartDownload<'u, 'l
         })
     }
 
-    /// Takes the next bytes, any number of them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] if the first bytes show that it is not for this device, or if there are more than were announced.
-    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error<F::Error>> {
+    pub(super) async fn write<F: NorFlash, B: BootControl>(
+        &mut self,
+        updater: &mut Updater<'_, F, B>,
+        mut bytes: &[u8],
+    ) -> Result<(), Error<F::Error>> {
         if !self.transfer.has_room_for(bytes) {
             return Err(Refusal::TooLong.into());
         }
         while !bytes.is_empty() {
             bytes = self.transfer.gather(bytes);
             if !bytes.is_empty() {
-                self.flush().await?;
+                self.flush(updater).await?;
             }
         }
         Ok(())
     }
 
-    /// All bytes were given: verifies the part as it lies in the flash. Returns its digest.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Incomplete`], or [`Error::Refused`].
-    pub async fn finish(mut self) -> Result<[u8; 32], Error<F::Error>> {
+    pub(super) async fn finish<F: NorFlash, B: BootControl>(
+        &mut self,
+        updater: &mut Updater<'_, F, B>,
+    ) -> Result<[u8; 32], Error<F::Error>> {
         self.transfer.check_complete()?;
-        self.flush().await?;
+        self.flush(updater).await?;
         self.transfer.expect_what_came();
-        let flash = &mut self.updater.flash;
+        let flash = &mut updater.flash;
         self.transfer.verify(flash, &self.check).await?;
         let phase = if let Some(slot) = self.slot {
-            self.updater.release(slot).await?;
+            updater.release(slot).await?;
             Phase::Staged
         } else {
             Phase::Ready
         };
-        self.enter(phase).await?;
+        self.enter(updater, phase).await?;
         Ok(self.transfer.offer.sha256)
     }
 
-    async fn flush(&mut self) -> Result<(), Error<F::Error>> {
+    async fn flush<F: NorFlash, B: BootControl>(
+        &mut self,
+        updater: &mut Updater<'_, F, B>,
+    ) -> Result<(), Error<F::Error>> {
         if self.transfer.gathered().is_empty() {
             return Ok(());
         }
@@ -146,28 +183,37 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> PartDownload<'u, 'l
             self.check
                 .check_prefix(prefix, self.transfer.offer.length)?;
             let region = self.transfer.region;
-            self.updater.vacate(region, self.subject).await?;
+            updater.vacate(region, self.subject).await?;
             if self.slot.is_none() {
                 // Something else may have kept its bytes where the old content will go.
-                self.updater.vacate(self.copy.place, self.subject).await?;
+                updater.vacate(self.copy.place, self.subject).await?;
             }
             let phase = if self.slot.is_some() {
                 Phase::Downloading
             } else {
                 Phase::Staging
             };
-            self.enter(phase).await?;
+            self.enter(updater, phase).await?;
             self.begun = true;
         }
-        let Updater { journal, flash, .. } = &mut *self.updater;
+        let Updater { journal, flash, .. } = &mut *updater;
         self.transfer.flush(flash, journal).await?;
         Ok(())
     }
 
-    async fn enter(&mut self, phase: Phase) -> Result<(), Error<F::Error>> {
+    /// The buffer, for another part.
+    pub(super) fn into_buffer(self) -> &'b mut [u8] {
+        self.transfer.into_buffer()
+    }
+
+    async fn enter<F: NorFlash, B: BootControl>(
+        &mut self,
+        updater: &mut Updater<'_, F, B>,
+        phase: Phase,
+    ) -> Result<(), Error<F::Error>> {
         let Offer { length, sha256 } = self.transfer.offer;
         let mut record = Record::new(self.subject, phase, length, sha256);
-        let Updater { journal, flash, .. } = &mut *self.updater;
+        let Updater { journal, flash, .. } = &mut *updater;
         if let Some(slot) = self.slot {
             record.slot = slot;
             return journal.append(flash, record, &[]).await;

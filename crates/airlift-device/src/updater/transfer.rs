@@ -101,6 +101,11 @@ impl<'b> Transfer<'b> {
         self.writer.gathered()
     }
 
+    /// The buffer, when the transfer has ended.
+    pub(crate) fn into_buffer(self) -> &'b mut [u8] {
+        self.writer.into_buffer()
+    }
+
     /// The buffer, while nothing is gathered.
     pub(crate) fn buffer(&mut self) -> &mut [u8] {
         self.writer.buffer()

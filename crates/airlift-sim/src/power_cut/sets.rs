@@ -210,7 +210,7 @@ impl<'m, M: Machine, const W: usize, const S: usize> SetWorld<'m, M, W, S> {
             self.machine.control(),
             layout,
             slot,
-            &mut (JournalRestore, SetRestore),
+            &mut (JournalRestore, SetRestore(())),
             &mut buffer,
         ))
         .map_err(|error| self.stop(&error))?;
@@ -258,7 +258,7 @@ impl<'m, M: Machine, const W: usize, const S: usize> SetWorld<'m, M, W, S> {
                         App::Confirms => {
                             self.approved.insert(world);
                             let mut buffer = [0; BUFFER];
-                            block_on(updater.confirm_set(&mut buffer))
+                            block_on(updater.confirm_set(&mut SetRestore(()), &mut buffer))
                                 .map_err(|error| self.stop(&error))?;
                         }
                         App::Rejects => {
@@ -410,7 +410,9 @@ impl<'m, M: Machine, const W: usize, const S: usize> SetWorld<'m, M, W, S> {
                 }
             }
             let set = set_offer(self.step + 1);
-            updater.commit_set(&set, &parts, &mut buffer).await?;
+            updater
+                .commit_set(&set, &parts, &mut SetRestore(()), &mut buffer)
+                .await?;
             Ok(())
         })
     }

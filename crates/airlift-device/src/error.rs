@@ -4,7 +4,7 @@ use core::fmt;
 
 use airlift_formats::esp::app_image::ImageError;
 use airlift_formats::matter::image::OtaImageError;
-use airlift_formats::nxp::PayloadError;
+use airlift_formats::nxp::{FactoryDataError, PayloadError};
 
 /// Why an offered image was not installed. What ran before runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub enum Refusal {
     Payload(PayloadError),
     /// The image is for another vendor, product or version.
     Identity(Mismatch),
+    /// Not the factory data of a Matter device.
+    FactoryData(FactoryDataError),
     /// There is no processor for a part of the image.
     UnknownTag {
         /// Its tag.
@@ -139,6 +141,9 @@ impl Refusal {
             Self::UnknownTag { .. } => 100,
             Self::Vetoed { .. } => 101,
             Self::Processor { .. } => 102,
+            Self::FactoryData(_) => 103,
+            // What is wrong with an encoding is more than fits into a byte beside the others.
+            Self::Container(error) if error.code() >= 62 => 190,
             Self::Container(error) => 128 + error.code(),
             Self::Payload(error) => 192 + error.code(),
             Self::Image(error) => 32 + error.code(),
@@ -182,6 +187,8 @@ impl Refusal {
             100 => "unknown-tag",
             101 => "vetoed",
             102 => "processor",
+            103 => "factory-data",
+            190 => "header-encoding",
             code if code >= 192 => PayloadError::token(code - 192),
             code if code >= 128 => OtaImageError::token(code - 128),
             code if code >= 32 => ImageError::token(code - 32),
@@ -236,6 +243,7 @@ impl fmt::Display for Refusal {
             Self::Duplicate => f.write_str("two parts of the set have the same tag, or go to the same place"),
             Self::TooManyParts => f.write_str("the set has more parts than the journal keeps"),
             Self::Container(error) => error.fmt(f),
+            Self::FactoryData(error) => error.fmt(f),
             Self::Payload(error) => error.fmt(f),
             Self::Identity(mismatch) => mismatch.fmt(f),
             Self::UnknownTag { tag } => write!(f, "there is no processor for the part with the tag {tag}"),

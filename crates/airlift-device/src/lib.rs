@@ -43,7 +43,7 @@ pub mod verify;
 #[allow(clippy::duplicate_mod)] // That is the point.
 mod asynchronous {
     use core::ops::AsyncFnMut as MaybeAsyncFnMut;
-    use embedded_storage_async::nor_flash::NorFlash;
+    use embedded_storage_async::nor_flash::{NorFlash, NorFlashError};
     use maybe_async::must_be_async as dual;
 
     pub mod install;
@@ -58,7 +58,7 @@ mod asynchronous {
 #[allow(clippy::duplicate_mod)]
 pub mod blocking {
     use core::ops::FnMut as MaybeAsyncFnMut;
-    use embedded_storage::nor_flash::NorFlash;
+    use embedded_storage::nor_flash::{NorFlash, NorFlashError};
     use maybe_async::must_be_sync as dual;
 
     pub mod install;

@@ -22,8 +22,8 @@ mod processor;
 mod stage;
 
 pub use apply::SetRestore;
-pub use container::{Identity, SetDownload, UnknownTags};
-pub use processor::{Processor, Processors, Step};
+pub use container::{Identity, Sequence, SetDownload, UnknownTags};
+pub use processor::{Failed, Processor, Processors, Step};
 pub use stage::PartDownload;
 
 use super::install::BootControl;

@@ -4,6 +4,7 @@ mod esp_app;
 
 pub use esp_app::{EspApp, EspAppChecker};
 
+use airlift_formats::nxp::FactoryData;
 use sha2::{Digest as _, Sha256};
 
 use crate::Refusal;
@@ -72,6 +73,8 @@ impl Checker for DigestOnly {
 pub(crate) enum PartCheck<C> {
     /// An app.
     App(C),
+    /// The factory data of a Matter device; all of them are in the prefix, because the buffer is large enough.
+    FactoryData,
     /// Anything.
     Any,
 }
@@ -90,6 +93,10 @@ impl<C: ImageCheck> ImageCheck for PartCheck<C> {
     fn check_prefix(&self, prefix: &[u8], length: u32) -> Result<(), Refusal> {
         match self {
             Self::App(check) => check.check_prefix(prefix, length),
+            Self::FactoryData => match FactoryData::parse(prefix) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Refusal::FactoryData(error)),
+            },
             Self::Any => Ok(()),
         }
     }
@@ -97,7 +104,7 @@ impl<C: ImageCheck> ImageCheck for PartCheck<C> {
     fn checker(&self, slot: Region, length: u32) -> Self::Checker {
         match self {
             Self::App(check) => PartChecker::App(check.checker(slot, length)),
-            Self::Any => PartChecker::Any(DigestOnly(Sha256::new())),
+            Self::FactoryData | Self::Any => PartChecker::Any(DigestOnly(Sha256::new())),
         }
     }
 }

@@ -7,8 +7,8 @@ use airlift_device::flash::Region;
 use airlift_device::install::EspOtadata;
 use airlift_device::partition::{JournalRestore, Partition, PartitionOutcome, PartitionState};
 use airlift_device::set::{
-    Destination, Identity, Part, Processor, Processors, SetDownload, SetRestore, SetState, Step,
-    UnknownTags,
+    Destination, Failed, Identity, Part, Processor, Processors, SetDownload, SetRestore, SetState,
+    Step, UnknownTags,
 };
 use airlift_device::verify::AnyImage;
 use airlift_device::{Error, Layout, Mismatch, Refusal, Status, Updater};
@@ -105,21 +105,15 @@ impl Processor for Other {
         Ok(())
     }
 
-    async fn begin(&mut self, length: u32) -> bool {
+    async fn begin(&mut self, length: u32) -> Result<(), Failed> {
         self.store.borrow_mut().staged = Some(Vec::with_capacity(length as usize));
-        true
+        Ok(())
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> bool {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Failed> {
         let mut store = self.store.borrow_mut();
-        store.staged.as_mut().is_some_and(|staged| {
-            staged.extend(bytes);
-            true
-        })
-    }
-
-    async fn end(&mut self) -> bool {
-        true
+        store.staged.as_mut().ok_or(Failed)?.extend(bytes);
+        Ok(())
     }
 
     async fn abort(&mut self) {
@@ -128,10 +122,10 @@ impl Processor for Other {
         store.aborted = true;
     }
 
-    async fn step(&mut self, step: Step) -> bool {
+    async fn step(&mut self, step: Step) -> Result<(), Failed> {
         let mut store = self.store.borrow_mut();
         match step {
-            Step::Apply if self.fails => return false,
+            Step::Apply if self.fails => return Err(Failed),
             Step::Apply => {
                 if let Some(staged) = store.staged.take() {
                     store.before = Some(std::mem::replace(&mut store.used, staged));
@@ -144,7 +138,7 @@ impl Processor for Other {
                 }
             }
         }
-        true
+        Ok(())
     }
 }
 
@@ -531,4 +525,115 @@ fn a_device_that_knows_nothing_of_sets_does_not_go_on_over_one() {
     };
     let begun = block_on(engine.begin(offer, AnyImage, &mut buffer)).map(|_| ());
     assert_eq!(begun, pending);
+}
+
+#[test]
+fn in_sequence_the_first_failure_ends_it_and_what_came_before_stays() {
+    let flash = device();
+    let mut failing = Other::new(4);
+    failing.fails = true;
+    let last = Other::new(100);
+    let both = (failing, last.clone());
+    // In any order in the image: they are applied by ascending tag.
+    let image = payload(&[(100, &[], b"new"), (4, &[], b"new")]);
+    let image = builder().build(&image).unwrap();
+    let mut engine = start(&flash, 0, both.clone());
+    let mut header = [0; MAX_HEADER_LEN];
+    let mut buffer = [0; 512];
+    let unknown = UnknownTags::Refuse;
+    let mut download = SetDownload::new(
+        IDENTITY,
+        &PARTS,
+        AnyImage,
+        both,
+        unknown,
+        &mut header,
+        &mut buffer,
+    )
+    .unwrap();
+    let sequence = block_on(async {
+        download.write(&mut engine, &image).await?;
+        download.finish_in_sequence(&mut engine).await
+    })
+    .unwrap();
+    assert_eq!((sequence.applied, sequence.failed), (3, Some(4)));
+    assert!(sequence.restart);
+    assert_eq!(cells(&flash, 0x18000, 2000), [0xB0; 2000]);
+    assert_eq!(last.store.borrow().used, b"old");
+    assert!(matches!(engine.status(), Status::Armed { .. }));
+}
+
+#[test]
+fn factory_data_are_judged_before_anything_is_erased() {
+    let image = |data: &[u8]| {
+        let mut payload = 3_u32.to_le_bytes().to_vec();
+        payload.extend((data.len() as u32).to_le_bytes());
+        payload.extend(data);
+        builder().build(&payload).unwrap()
+    };
+    let good = factory_data().emit();
+    let mut with_more = good.clone();
+    with_more.extend([1, 2, 3]);
+    let cases: [(&[u8], bool); 4] = [
+        (&good, true),
+        (&good[..good.len() - 1], false),
+        (&with_more, false),
+        (b"no structure at all", false),
+    ];
+    for (data, is_good) in cases {
+        let flash = device();
+        let mut engine = start(&flash, 0, ());
+        let fed = feed(&mut engine, &image(data), 9, (), UnknownTags::Refuse);
+        if is_good {
+            assert!(matches!(fed, Ok(SetState::Done { .. })), "{fed:?}");
+            assert_eq!(cells(&flash, 0x1B000, data.len()), data);
+        } else {
+            assert!(
+                matches!(fed, Err(Error::Refused(Refusal::FactoryData(_)))),
+                "{fed:?}"
+            );
+            assert_eq!(
+                cells(&flash, 0x1C000, 4096),
+                [0xFF; 4096],
+                "not even its room"
+            );
+        }
+    }
+    // More than the buffer holds cannot be judged as a whole.
+    let flash = device();
+    let mut engine = start(&flash, 0, ());
+    let fed = feed(
+        &mut engine,
+        &image(&[0x15; 600]),
+        99,
+        (),
+        UnknownTags::Refuse,
+    );
+    assert_eq!(fed, Err(Error::BufferTooSmall));
+}
+
+#[test]
+fn refusals_have_codes_of_their_own() {
+    use airlift_formats::nxp::PayloadError;
+    use std::collections::HashSet;
+    let refusals = [
+        Refusal::SetPending,
+        Refusal::Duplicate,
+        Refusal::TooManyParts,
+        Refusal::UnknownTag { tag: 1 },
+        Refusal::Vetoed { tag: 1 },
+        Refusal::Processor { tag: 1 },
+        Refusal::Identity(Mismatch::Vendor),
+        Refusal::Identity(Mismatch::Product),
+        Refusal::Identity(Mismatch::Downgrade),
+        Refusal::Identity(Mismatch::BelowMinimum),
+        Refusal::Identity(Mismatch::AboveMaximum),
+        Refusal::Container(OtaImageError::Digest),
+        Refusal::Container(OtaImageError::NotAStructure),
+        Refusal::Payload(PayloadError::PayloadTooLong { size: 1 }),
+    ];
+    let codes: HashSet<u8> = refusals.iter().map(Refusal::code).collect();
+    let words: HashSet<&str> = codes.iter().map(|code| Refusal::token(*code)).collect();
+    assert_eq!((codes.len(), words.len()), (refusals.len(), refusals.len()));
+    assert!(!words.contains("unknown"));
 }

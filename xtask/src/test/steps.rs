@@ -182,5 +182,7 @@ fn power_cuts(workspace: &Workspace) -> Result<()> {
         "power_cuts",
         "--test",
         "partition_cuts",
+        "--test",
+        "set_cuts",
     ]))
 }

@@ -2,7 +2,9 @@
 
 use super::super::install::BootControl;
 use super::super::journal::{Phase, Record, Subject};
-use super::super::partition::{Content, Damaged, RestoreMechanism, copy, digest_of};
+use super::super::partition::{
+    Content, Damaged, JournalRestore, RestoreMechanism, copy, digest_of,
+};
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
 use super::{CUSTOM, Parts, Processors, Step};
@@ -20,7 +22,7 @@ impl<P: Processors> RestoreMechanism for SetRestore<P> {
     const KNOWS_SETS: bool = true;
 
     async fn custom(&mut self, tag: u32, step: Step) -> bool {
-        self.0.step(tag, step).await
+        self.0.step(tag, step).await.is_ok()
     }
 
     fn can_restore(&mut self, _damaged: &Damaged) -> bool {
@@ -147,6 +149,26 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         copy_verified(flash, tail.staged, length, sha256, target, buffer).await?;
         record.phase = Phase::Replaced;
         self.journal.amend(flash, record).await
+    }
+
+    /// Copies the staged content of one partition in, for itself: from here on it is rolled forward. `false`: it could not be.
+    pub(super) async fn apply_alone(
+        &mut self,
+        subject: Subject,
+        buffer: &mut [u8],
+    ) -> Result<bool, Error<F::Error>> {
+        let (mut record, mut tail, _) = self.part(subject).await?;
+        if record.phase != Phase::Ready {
+            return Err(Error::State);
+        }
+        tail.place = tail.staged;
+        tail.length = record.length;
+        tail.sha256 = record.sha256;
+        record.phase = Phase::Copying;
+        let flash = &mut self.flash;
+        self.journal.append(flash, record, &tail.emit()).await?;
+        self.make_whole(subject, &mut JournalRestore, buffer, true)
+            .await
     }
 
     /// Puts everything back.

@@ -9,7 +9,7 @@ use super::super::install::BootControl;
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
 use super::stage::Staging;
-use super::{Destination, MAX_PARTS, Part, Processors, SetRestore, SetState, check_parts};
+use super::{Destination, MAX_PARTS, Part, Processors, SetRestore, SetState, Step, check_parts};
 use crate::error::Mismatch;
 use crate::verify::{ImageCheck, PartCheck};
 use crate::{Error, Offer, Refusal};
@@ -62,7 +62,26 @@ pub enum UnknownTags {
     Skip,
 }
 
+/// How far a sequence got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// How many parts were applied.
+    pub applied: usize,
+    /// The tag of the one that could not be, after which nothing was applied.
+    pub failed: Option<u32>,
+    /// The app waits to be tried: restart.
+    pub restart: bool,
+}
+
+/// The part with the lowest tag above `last`.
+fn next_by_tag(parts: &[Option<Part>], last: Option<u32>) -> Option<Part> {
+    let parts = parts.iter().flatten();
+    let behind = parts.filter(|part| last.is_none_or(|last| part.tag > last));
+    behind.min_by_key(|part| part.tag).copied()
+}
+
 /// Where the bytes of the present part go.
+#[allow(clippy::large_enum_variant)] // There is no heap to put the large one in.
 enum Current<'b, C> {
     /// Between parts, or over one that is skipped.
     None(&'b mut [u8]),
@@ -76,6 +95,7 @@ enum Current<'b, C> {
     Moving,
 }
 
+#[allow(clippy::large_enum_variant)] // As above.
 enum Stage<'h> {
     Header(HeaderParser<'h>),
     Payload(PayloadVerifier, PayloadReader<MAX_PARTS>),
@@ -290,8 +310,9 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         }
         match &mut self.current {
             Current::Flash(staging) => staging.write(updater, bytes).await,
-            Current::Custom(_) if !self.processors.write(tlv.tag, bytes).await => {
-                Err(Refusal::Processor { tag: tlv.tag }.into())
+            Current::Custom(_) => {
+                let written = self.processors.write(tlv.tag, bytes).await;
+                written.map_err(|_| Refusal::Processor { tag: tlv.tag }.into())
             }
             _ => Ok(()),
         }
@@ -312,6 +333,13 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         if let Some(part) = self.flash_part(tlv.tag) {
             let check = match part.to {
                 Destination::App => PartCheck::App(self.check.clone()),
+                _ if part.tag == nxp::tag::FACTORY_DATA => {
+                    // They are judged as a whole, before anything is erased.
+                    if length as usize > buffer.len() - buffer.len() % F::WRITE_SIZE {
+                        return Err(Error::BufferTooSmall);
+                    }
+                    PartCheck::FactoryData
+                }
                 _ => PartCheck::Any,
             };
             let staging = Staging::begin(updater, &part, length, check, buffer).await?;
@@ -321,7 +349,7 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         self.current = Current::Custom(buffer);
         let descriptor = self.descriptor.get(..described).unwrap_or_default();
         self.processors.descriptor(tlv.tag, descriptor)?;
-        if !self.processors.begin(tlv.tag, length).await {
+        if self.processors.begin(tlv.tag, length).await.is_err() {
             return Err(Refusal::Vetoed { tag: tlv.tag }.into());
         }
         Ok(())
@@ -340,7 +368,7 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
             }
             Current::Custom(buffer) => {
                 self.current = Current::None(buffer);
-                if !self.processors.end(tlv.tag).await {
+                if self.processors.end(tlv.tag).await.is_err() {
                     return Err(Refusal::Processor { tag: tlv.tag }.into());
                 }
                 Some(Part {
@@ -375,16 +403,7 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         mut self,
         updater: &mut Updater<'_, F, B>,
     ) -> Result<SetState, Error<F::Error>> {
-        let Stage::Payload(verifier, reader) = core::mem::replace(&mut self.stage, Stage::Over)
-        else {
-            return Err(Error::State);
-        };
-        let whole = verifier.finish().map_err(Refusal::from);
-        let whole = whole.and_then(|_| reader.finish().map_err(Refusal::from));
-        if let Err(refusal) = whole {
-            self.abort().await;
-            return Err(refusal.into());
-        }
+        self.check_whole().await?;
         let mut parts = [Part {
             tag: 0,
             to: Destination::Custom,
@@ -402,6 +421,67 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         updater
             .commit_set(&self.set, parts, &mut mechanism, buffer)
             .await
+    }
+
+    /// All bytes were given: as [`finish`](Self::finish), but as Matter has it: the parts are applied one after the other, by ascending tag,
+    /// and the first that cannot be ends it. Those before it stay: what runs afterwards can be a mixture.
+    ///
+    /// # Errors
+    ///
+    /// As `finish`.
+    pub async fn finish_in_sequence<F: NorFlash, B: BootControl>(
+        mut self,
+        updater: &mut Updater<'_, F, B>,
+    ) -> Result<Sequence, Error<F::Error>> {
+        self.check_whole().await?;
+        let Current::None(buffer) = self.current else {
+            return Err(Error::State);
+        };
+        let mut done = Sequence {
+            applied: 0,
+            failed: None,
+            restart: false,
+        };
+        let mut last = None;
+        // There are few: the next higher tag is looked up each time.
+        while let Some(part) = next_by_tag(&self.staged, last) {
+            last = Some(part.tag);
+            let applied = match part.to {
+                Destination::App => {
+                    updater.activate().await?;
+                    done.restart = true;
+                    true
+                }
+                Destination::Custom => {
+                    let applied = self.processors.step(part.tag, Step::Apply).await;
+                    applied.is_ok()
+                }
+                Destination::Partition { .. } => {
+                    updater.apply_alone(part.subject(), buffer).await?
+                }
+            };
+            if !applied {
+                done.failed = Some(part.tag);
+                break;
+            }
+            done.applied += 1;
+        }
+        Ok(done)
+    }
+
+    /// Whether the image ended where it should, with the digest that it should have.
+    async fn check_whole<E>(&mut self) -> Result<(), Error<E>> {
+        let Stage::Payload(verifier, reader) = core::mem::replace(&mut self.stage, Stage::Over)
+        else {
+            return Err(Error::State);
+        };
+        let whole = verifier.finish().map_err(Refusal::from);
+        let whole = whole.and_then(|_| reader.finish().map_err(Refusal::from));
+        if let Err(refusal) = whole {
+            self.abort().await;
+            return Err(refusal.into());
+        }
+        Ok(())
     }
 
     async fn abort(&mut self) {

@@ -1,6 +1,6 @@
 //! What takes the bytes of one part that the engine does not keep itself.
 
-use super::super::dual;
+use super::super::{NorFlashError, dual};
 use crate::Refusal;
 
 /// What a processor is to do with a part that it staged. Each step can come again after a power cut, over whatever the first time has left.
@@ -36,20 +36,32 @@ pub trait Processor {
         Ok(())
     }
 
-    /// A part of `length` bytes, without its descriptor. `false`: it cannot be taken.
-    async fn begin(&mut self, length: u32) -> bool;
+    /// A part of `length` bytes, without its descriptor.
+    async fn begin(&mut self, length: u32) -> Result<(), Failed>;
 
-    /// The next bytes. `false`: they could not be stored.
-    async fn write(&mut self, bytes: &[u8]) -> bool;
+    /// The next bytes.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Failed>;
 
-    /// All bytes were given. `false`: they are no good. Otherwise the part is durable, and not in use.
-    async fn end(&mut self) -> bool;
+    /// All bytes were given: the part is durable now, and not in use.
+    async fn end(&mut self) -> Result<(), Failed> {
+        Ok(())
+    }
 
     /// The set is given up; nothing of it was applied.
     async fn abort(&mut self) {}
 
-    /// Applies or reverts what was staged. `false`: it cannot be done.
-    async fn step(&mut self, step: Step) -> bool;
+    /// Applies or reverts what was staged.
+    async fn step(&mut self, step: Step) -> Result<(), Failed>;
+}
+
+/// A processor could not do it. Errors of a flash become this with `?`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed;
+
+impl<E: NorFlashError> From<E> for Failed {
+    fn from(_: E) -> Self {
+        Self
+    }
 }
 
 /// The processors of a device: `()`, one, or a tuple of up to eight. [`SetDownload::new`](super::SetDownload::new) refuses two with one tag.
@@ -72,19 +84,19 @@ pub trait Processors {
     fn descriptor(&mut self, tag: u32, descriptor: &[u8]) -> Result<(), Refusal>;
 
     /// See [`Processor::begin`].
-    async fn begin(&mut self, tag: u32, length: u32) -> bool;
+    async fn begin(&mut self, tag: u32, length: u32) -> Result<(), Failed>;
 
     /// See [`Processor::write`].
-    async fn write(&mut self, tag: u32, bytes: &[u8]) -> bool;
+    async fn write(&mut self, tag: u32, bytes: &[u8]) -> Result<(), Failed>;
 
     /// See [`Processor::end`].
-    async fn end(&mut self, tag: u32) -> bool;
+    async fn end(&mut self, tag: u32) -> Result<(), Failed>;
 
     /// See [`Processor::abort`].
     async fn abort(&mut self, tag: u32);
 
     /// See [`Processor::step`].
-    async fn step(&mut self, tag: u32, step: Step) -> bool;
+    async fn step(&mut self, tag: u32, step: Step) -> Result<(), Failed>;
 }
 
 macro_rules! registry {
@@ -121,31 +133,31 @@ macro_rules! registry {
                 Ok(())
             }
 
-            async fn begin(&mut self, tag: u32, length: u32) -> bool {
+            async fn begin(&mut self, tag: u32, length: u32) -> Result<(), Failed> {
                 $(
                     if tag == self.$field.tag() {
                         return self.$field.begin(length).await;
                     }
                 )*
-                false
+                Err(Failed)
             }
 
-            async fn write(&mut self, tag: u32, bytes: &[u8]) -> bool {
+            async fn write(&mut self, tag: u32, bytes: &[u8]) -> Result<(), Failed> {
                 $(
                     if tag == self.$field.tag() {
                         return self.$field.write(bytes).await;
                     }
                 )*
-                false
+                Err(Failed)
             }
 
-            async fn end(&mut self, tag: u32) -> bool {
+            async fn end(&mut self, tag: u32) -> Result<(), Failed> {
                 $(
                     if tag == self.$field.tag() {
                         return self.$field.end().await;
                     }
                 )*
-                false
+                Err(Failed)
             }
 
             async fn abort(&mut self, tag: u32) {
@@ -156,13 +168,13 @@ macro_rules! registry {
                 )*
             }
 
-            async fn step(&mut self, tag: u32, step: Step) -> bool {
+            async fn step(&mut self, tag: u32, step: Step) -> Result<(), Failed> {
                 $(
                     if tag == self.$field.tag() {
                         return self.$field.step(step).await;
                     }
                 )*
-                false
+                Err(Failed)
             }
         }
     };

@@ -116,7 +116,7 @@ fn state(engine: &mut Engine, partition: &Partition) -> PartitionState {
 }
 
 fn new_content() -> Vec<u8> {
-    (0..9000_u32).map(|i| (i * 7 >> 3) as u8).collect()
+    (0..9000_u32).map(|i| ((i * 7) >> 3) as u8).collect()
 }
 
 #[test]
@@ -759,62 +759,47 @@ impl NorFlash for Worn {
     }
 }
 
+type WornEngine = Updater<'static, Worn, EspOtadata>;
+
+/// What an update with a worn region comes to, what the device then says, and what the partition holds.
+fn update_worn<S: Scheme>(
+    region: Region,
+    scheme: S,
+) -> (Result<(), Error<FlashError>>, PartitionState, Vec<u8>) {
+    let flash = device();
+    let worn = Worn {
+        flash: flash.clone(),
+        region,
+    };
+    let boot = EspOtadata::new(OTADATA, 2);
+    let mut buffer = [0; 512];
+    let mechanisms = &mut JournalRestore;
+    let started = Updater::recover(worn, boot, LAYOUT, Some(0), mechanisms, &mut buffer);
+    let mut engine: WornEngine = block_on(started).unwrap();
+    let done = block_on(async {
+        let offer = offer(&[0x44; 5000]);
+        let begun = engine.begin_partition(&STORAGE, scheme, offer, AnyImage, &mut buffer);
+        let mut download = begun.await?;
+        download.write(&[0x44; 5000]).await?;
+        download.finish().await
+    });
+    let state = block_on(engine.partition_state(&STORAGE)).unwrap();
+    (done, state, cells(&flash, STORAGE.region))
+}
+
 #[test]
 fn a_copy_that_did_not_take_leaves_the_partition_alone() {
-    let run = |worn: Region,
-               partition: Partition,
-               scheme: &dyn Fn(
-        &mut Updater<'static, Worn, EspOtadata>,
-        Offer,
-    ) -> Result<(), Error<FlashError>>| {
-        let flash = device();
-        let worn = Worn {
-            flash: flash.clone(),
-            region: worn,
-        };
-        let boot = EspOtadata::new(OTADATA, 2);
-        let mut buffer = [0; 256];
-        let mechanisms = &mut JournalRestore;
-        let engine = Updater::recover(worn, boot, LAYOUT, Some(0), mechanisms, &mut buffer);
-        let done = scheme(&mut block_on(engine).unwrap(), offer(&[0x44; 5000]));
-        (done, cells(&flash, partition.region))
-    };
-    let feed = |engine: &mut Updater<'static, Worn, EspOtadata>, offer, staged| {
-        let mut buffer = [0; 512];
-        block_on(async {
-            if staged {
-                let begun = engine.begin_partition(&STORAGE, STAGED, offer, AnyImage, &mut buffer);
-                let mut download = begun.await?;
-                download.write(&[0x44; 5000]).await?;
-                download.finish().await
-            } else {
-                let begun = engine.begin_partition(&STORAGE, BACKUP, offer, AnyImage, &mut buffer);
-                let mut download = begun.await?;
-                download.write(&[0x44; 5000]).await?;
-                download.finish().await
-            }
-        })
-    };
     // The room for the copy is worn: nothing was erased for it.
-    for staged in [false, true] {
-        let (done, held) = run(SLOTS[1], STORAGE, &|engine, offer| {
-            feed(engine, offer, staged)
-        });
+    for (done, _, held) in [update_worn(SLOTS[1], BACKUP), update_worn(SLOTS[1], STAGED)] {
         assert_eq!(done, Err(Error::Refused(Refusal::ReadBack)));
         assert_eq!(held, [0x11; 0x3000]);
     }
     // The partition is worn: neither the new content nor the old can be had there, and nobody says so.
-    let (done, _) = run(STORAGE.region, STORAGE, &|engine, offer| {
-        let done = feed(engine, offer, false);
-        let state = block_on(engine.partition_state(&STORAGE)).unwrap();
-        assert!(
-            matches!(state, PartitionState::Damaged { copy: true, .. }),
-            "{state:?}"
-        );
-        done
-    });
+    let (done, state, _) = update_worn(STORAGE.region, BACKUP);
     let partition = STORAGE.region.offset;
     assert_eq!(done, Err(Error::NotRecovered { partition }));
+    let damaged = matches!(state, PartitionState::Damaged { copy: true, .. });
+    assert!(damaged, "{state:?}");
 }
 
 #[test]

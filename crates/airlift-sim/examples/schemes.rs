@@ -82,7 +82,7 @@ fn row(
     let geometry = Geometry::new(4, 4096, 0x300000).expect("a geometry");
     let mut nor = Nor::new(geometry, Model::Once).with_timing(Timing::SPI_NOR);
     let full: Vec<u8> = (0..STORAGE.region.len)
-        .map(|i| (i * 7 >> 3) as u8)
+        .map(|i| ((i * 7) >> 3) as u8)
         .collect();
     nor.overwrite(0, &Record::new(1, State::Valid).emit())
         .and_then(|()| nor.overwrite(STORAGE.region.offset, &full))

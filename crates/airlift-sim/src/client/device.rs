@@ -1,17 +1,24 @@
 //! The device: a board, its flash file, and the engine from boot to boot.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use airlift_device::install::{EspLayout, EspOtadata};
 use airlift_device::notify::esp_http::{Report, State, is_report_text};
+use airlift_device::partition::{
+    Content, Damaged, JournalRestore, Partition, PartitionState, RestoreMechanism,
+};
 use airlift_device::{Outcome, Refusal, Status, Updater};
 use airlift_formats::esp::app_image::{ChipId, HEADER_LEN, Header, MAGIC};
 use airlift_formats::esp::partition_table::{DEFAULT_OFFSET, PartitionTable, Rules, TABLE_LEN};
+use embedded_storage_async::nor_flash::NorFlash;
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
+use super::plan::{Ground, Planned};
 use super::provision::{SECTOR, WORD};
-use super::{DeviceError, Event, Faults, Identity, ServerAddress};
+use super::transfer::BUFFER;
+use super::{DeviceError, Event, Faults, Identity, PartitionPlan, PlanError, ServerAddress};
 use crate::board::{AppSummary, Board, Booted, Build, EspBoard, EspChip, Region, Slot};
 use crate::flash::{Flash, FlashError, Geometry, Nor, SimFlash, block_on};
 
@@ -42,6 +49,18 @@ pub(super) struct Parts {
     pub(super) offered_version: Option<String>,
     /// Where the stream was when the power failed between two flash operations.
     pub(super) cut_at_byte: Option<u32>,
+    /// The partitions of the table.
+    pub(super) named: Vec<(String, Partition)>,
+    /// Those that are updated.
+    pub(super) planned: Vec<Planned>,
+    /// Name of the data release that goes with the app.
+    pub(super) two_step: Option<String>,
+    /// Versions that were offered for partitions, by name, with the digest that they belong to. A device forgets them when it is switched off.
+    pub(super) versions: HashMap<String, ([u8; 32], String)>,
+    /// Refusals of partitions that the journal does not know of, and results of data: by name.
+    pub(super) unsaved: HashMap<String, Due>,
+    pub(super) rules: Rules,
+    pub(super) layout: EspLayout,
 }
 
 /// What a device did since it was opened.
@@ -82,7 +101,12 @@ impl VirtualDevice {
             chip_of(&mut nor, &table, size)
         };
         let rules = Rules::new(u32::try_from(size).unwrap_or(u32::MAX)).without_md5();
-        let layout = EspLayout::new(&PartitionTable::parse(&table, &rules)?)?;
+        let table = PartitionTable::parse(&table, &rules)?;
+        let layout = EspLayout::new(&table)?;
+        let named = table
+            .partitions()
+            .map(|partition| (partition.name.to_string(), Partition::from(&partition)))
+            .collect();
         let board = EspBoard::new(flash.clone(), Build::Rollback)?.with_chip(EspChip::new(chip));
         Ok(Self {
             parts: Parts {
@@ -94,9 +118,57 @@ impl VirtualDevice {
                 counters: Counters::default(),
                 offered_version: None,
                 cut_at_byte: None,
+                named,
+                planned: Vec::new(),
+                two_step: None,
+                versions: HashMap::new(),
+                unsaved: HashMap::new(),
+                rules,
+                layout,
             },
             layout,
         })
+    }
+
+    /// As [`open`](Self::open), for a device that asks no server: it is only [updated by hand](Running::put).
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_offline(path: &Path) -> Result<Self, DeviceError> {
+        // Never said to anybody.
+        let identity = Identity {
+            organization: String::new(),
+            project: String::new(),
+            node: String::new(),
+            key: String::new(),
+            mac: [0; 6],
+        };
+        let nowhere = ServerAddress {
+            authority: String::new(),
+            host: String::new(),
+            port: 0,
+            prefix: String::new(),
+        };
+        Self::open(path, identity, nowhere)
+    }
+
+    /// Which partitions are updated from now on, and whether the app works with data in the other slot, whose releases have this name.
+    ///
+    /// # Errors
+    /// If a plan does not suit the flash; nothing has changed then.
+    pub fn set_partitions(
+        &mut self,
+        plans: &[PartitionPlan],
+        two_step: Option<&str>,
+    ) -> Result<(), PlanError> {
+        let ground = Ground {
+            named: &self.parts.named,
+            layout: &self.layout,
+            two_step: two_step.is_some(),
+        };
+        self.parts.planned = ground.resolve_all(plans)?;
+        self.parts.two_step = two_step.map(str::to_owned);
+        Ok(())
     }
 
     /// Who it is.
@@ -160,7 +232,30 @@ impl VirtualDevice {
     }
 }
 
-type Engine<'d> = Updater<'d, SimFlash<WORD, SECTOR>, EspOtadata>;
+/// The engine's own mechanism, which remembers what it did.
+#[derive(Default)]
+struct Told {
+    restored: Vec<(u32, Content)>,
+}
+
+impl RestoreMechanism for Told {
+    fn can_restore(&mut self, damaged: &Damaged) -> bool {
+        JournalRestore.can_restore(damaged)
+    }
+
+    async fn restore<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        damaged: &Damaged,
+        buffer: &mut [u8],
+    ) -> Option<Content> {
+        let content = JournalRestore.restore(flash, damaged, buffer).await?;
+        self.restored.push((damaged.region.offset, content));
+        Some(content)
+    }
+}
+
+pub(super) type Engine<'d> = Updater<'d, SimFlash<WORD, SECTOR>, EspOtadata>;
 
 impl Parts {
     /// One boot. `None`: the device has to restart.
@@ -186,7 +281,27 @@ impl Parts {
             .map_err(|_| crate::board::EspFlashError { sector: 0 })?;
         let slots = layout.slots().len() as u8;
         let boot = EspOtadata::new(layout.otadata, slots);
-        let mut updater = block_on(Updater::start(flash, boot, layout.layout(), running))?;
+        let mut mechanism = Told::default();
+        let mut buffer = [0; BUFFER];
+        let recovered = block_on(Updater::recover(
+            flash,
+            boot,
+            layout.layout(),
+            running,
+            &mut mechanism,
+            &mut buffer,
+        ));
+        let mut updater = recovered?;
+        for (offset, content) in mechanism.restored {
+            on(&Event::PartitionRecovered {
+                partition: self.name_of(offset),
+                content: match content {
+                    Content::New => "new",
+                    Content::Old => "old",
+                },
+            });
+        }
+        self.tell_of_damage(&mut updater, on)?;
         match updater.status() {
             Status::OnTrial { .. } if std::mem::take(&mut self.faults.self_test_fails) => {
                 block_on(updater.reject(SELF_TEST_FAILED))?;
@@ -218,6 +333,50 @@ impl Parts {
         }
         let app = App::read(&self.flash, booted)?;
         Ok(Some((updater, app)))
+    }
+
+    /// Says which partitions are not whole, and that data are missing.
+    fn tell_of_damage(
+        &self,
+        updater: &mut Engine<'_>,
+        on: &mut Observer<'_>,
+    ) -> Result<(), DeviceError> {
+        for (name, partition) in &self.named {
+            let state = block_on(updater.partition_state(partition))?;
+            if let PartitionState::Damaged {
+                offer,
+                durable,
+                copy,
+            } = state
+            {
+                on(&Event::PartitionDamaged {
+                    partition: name.clone(),
+                    durable,
+                    size: offer.length,
+                    copy,
+                });
+            }
+        }
+        if let Some(data) = super::report::data_of(updater)?
+            && data.state != "present"
+        {
+            on(&Event::DataMissing {
+                version: data.version,
+                size: data.size,
+                source: data.source,
+                durable: data.durable,
+            });
+        }
+        Ok(())
+    }
+
+    /// Name of the partition at this address.
+    pub(super) fn name_of(&self, offset: u32) -> String {
+        let mut named = self.named.iter();
+        match named.find(|(_, partition)| partition.region.offset == offset) {
+            Some((name, _)) => name.clone(),
+            None => format!("{offset:#x}"),
+        }
     }
 
     /// The power went.

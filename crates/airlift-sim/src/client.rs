@@ -44,4 +44,4 @@ pub use identity::{Identity, IdentityError};
 pub use plan::{PartitionPlan, PlanError, PlanProblem, RiskPlan, RoomPlan, SchemePlan};
 pub use poll::{Polled, Settled};
 pub use provision::{ProvisionFileError, default_table, provision};
-pub use report::{DataReport, PartitionReport};
+pub use report::{DataReport, Inspection, PartitionReport, inspect};

@@ -167,7 +167,10 @@ pub(super) fn understand(
                 },
                 first: offset,
                 version: answered.head.version().map(str::to_owned),
-                source: Source::Network { body, answered },
+                source: Source::Network {
+                    body,
+                    answered: Box::new(answered),
+                },
             }
         }
         Ok(Answer::StartAgain)

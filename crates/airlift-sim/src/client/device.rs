@@ -171,6 +171,19 @@ impl VirtualDevice {
         Ok(())
     }
 
+    /// Whether a plan suits the flash, for [`Running::put`].
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_plan(&self, plan: &PartitionPlan) -> Result<(), PlanError> {
+        let ground = Ground {
+            named: &self.parts.named,
+            layout: &self.layout,
+            two_step: false,
+        };
+        ground.resolve(plan).map(|_| ())
+    }
+
     /// Who it is.
     #[must_use]
     pub fn identity(&self) -> &Identity {

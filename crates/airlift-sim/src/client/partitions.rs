@@ -17,6 +17,7 @@ use super::{DeviceError, Event, Polled};
 use crate::flash::block_on;
 
 /// How the update of a partition ended that did not fail.
+#[derive(Clone, Copy)]
 pub(super) enum Ended {
     Updated,
     Interrupted,

@@ -1,17 +1,21 @@
 //! What a device says of its partitions and data, for people and programs.
 
 use airlift_device::Offer;
+use airlift_device::install::{EspLayout, EspOtadata};
 use airlift_device::journal::TAIL_LEN;
 use airlift_device::partition::{
-    DataState, Partition, PartitionKind, PartitionOutcome, PartitionState,
+    Content, Damaged, DataState, Partition, PartitionKind, PartitionOutcome, PartitionState,
+    RestoreMechanism,
 };
+use airlift_device::{Refusal, Updater};
+use airlift_formats::esp::partition_table::PartitionTable;
+use embedded_storage_async::nor_flash::NorFlash;
 use serde::Serialize;
 
 use super::DeviceError;
 use super::ask::hex;
 use super::device::{Engine, Running};
-use crate::flash::block_on;
-use airlift_device::Refusal;
+use crate::flash::{Flash, block_on};
 
 /// A partition, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -95,6 +99,67 @@ impl Running<'_> {
             None => "factory".to_owned(),
         }
     }
+}
+
+/// The partitions and the data of a flash that is only looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The partitions of the table.
+    pub partitions: Vec<PartitionReport>,
+    /// The data of the app.
+    pub data: Option<DataReport>,
+}
+
+/// Nothing is restored while somebody only looks.
+struct Nothing;
+
+impl RestoreMechanism for Nothing {
+    fn can_restore(&mut self, _damaged: &Damaged) -> bool {
+        false
+    }
+
+    async fn restore<F: NorFlash>(
+        &mut self,
+        _flash: &mut F,
+        _damaged: &Damaged,
+        _buffer: &mut [u8],
+    ) -> Option<Content> {
+        None
+    }
+}
+
+/// What the engine would say of partitions and data when the app in slot `running` has started. `copy` is a copy of the flash: starting the
+/// engine may change it.
+///
+/// # Errors
+/// If the table does not suit the engine, or the journal cannot be read.
+pub fn inspect(
+    copy: &Flash,
+    table: &PartitionTable<'_>,
+    running: Option<u8>,
+) -> Result<Inspection, DeviceError> {
+    let layout = EspLayout::new(table)?;
+    let flash = copy
+        .typed()
+        .map_err(|_| crate::board::EspFlashError { sector: 0 })?;
+    let boot = EspOtadata::new(layout.otadata, layout.slots().len() as u8);
+    let mut buffer = [0; 256];
+    let mut updater: Engine<'_> = block_on(Updater::recover(
+        flash,
+        boot,
+        layout.layout(),
+        running,
+        &mut Nothing,
+        &mut buffer,
+    ))?;
+    let mut partitions = Vec::new();
+    for entry in table.partitions() {
+        let partition = Partition::from(&entry);
+        let state = block_on(updater.partition_state(&partition))?;
+        partitions.push(report_of(&entry.name.to_string(), &partition, &state));
+    }
+    let data = data_of(&mut updater)?;
+    Ok(Inspection { partitions, data })
 }
 
 fn report_of(name: &str, partition: &Partition, state: &PartitionState) -> PartitionReport {

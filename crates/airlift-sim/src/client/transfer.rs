@@ -54,7 +54,7 @@ sink!([C: ImageCheck, S: Scheme] PartitionDownload<'_, '_, '_, SimulatedFlash, E
 /// Where bytes come from.
 pub(super) enum Source<'s> {
     /// The body of an answer.
-    Network { body: Body, answered: Answered },
+    Network { body: Body, answered: Box<Answered> },
     /// They are here.
     Here(&'s [u8]),
 }

@@ -1,8 +1,12 @@
 //! `airlift device`: virtual devices.
 
+mod config;
+mod flash;
 mod image;
 mod new;
 mod run;
+mod scheme;
+mod settings;
 mod show;
 
 /// `airlift device ...`
@@ -11,6 +15,7 @@ pub(crate) enum Command {
     New(new::Args),
     Run(run::Args),
     Show(show::Args),
+    Flash(flash::Args),
     SampleImage(image::Args),
 }
 
@@ -19,6 +24,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::New(args) => new::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Show(args) => show::run(&args),
+        Command::Flash(args) => flash::run(&args),
         Command::SampleImage(args) => image::run(&args),
     }
 }

@@ -8,3 +8,4 @@ mod full_disk;
 mod harness;
 mod killed;
 mod network;
+mod partitions;

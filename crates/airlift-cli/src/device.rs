@@ -8,6 +8,7 @@ mod run;
 mod scheme;
 mod settings;
 mod show;
+mod web;
 
 /// `airlift device ...`
 #[derive(clap::Subcommand)]

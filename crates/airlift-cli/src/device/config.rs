@@ -27,6 +27,9 @@ pub(super) struct File {
     pub(super) power_cut_at: Option<u32>,
     pub(super) flip_byte: Option<u32>,
     pub(super) fail_self_test: Option<bool>,
+    pub(super) web: Option<String>,
+    pub(super) web_token: Option<String>,
+    pub(super) web_compat_get: Option<bool>,
     pub(super) two_step: Option<String>,
     #[serde(default)]
     pub(super) partition: Vec<PartitionEntry>,

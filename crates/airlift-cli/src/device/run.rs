@@ -1,6 +1,8 @@
 //! `airlift device run`: a virtual device that asks a server for updates.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use airlift_formats::esp::app_image::ChipId;
@@ -11,6 +13,7 @@ use anyhow::bail;
 
 use super::new;
 use super::settings::Settings;
+use super::web::Desk;
 use crate::output::{self, Look};
 use crate::screen::Screen;
 
@@ -58,6 +61,15 @@ pub(crate) struct Args {
     /// Chip of a device that is made because its flash file does not exist [default: esp32]
     #[arg(long, value_name = "CHIP")]
     pub(super) chip: Option<ChipId>,
+    /// Serve a web page of the device at this address: its state, and updates from an address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) web: Option<SocketAddr>,
+    /// Token that starts updates on the web page [default: one is made and printed]
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) web_token: Option<String>,
+    /// Let GET /ota?url= start updates without a token, as the TWO-STEP OTA demo does
+    #[arg(long)]
+    pub(super) web_compat_get: bool,
     /// Fault: the power fails when this byte of an image has arrived
     #[arg(
         long,
@@ -95,7 +107,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         drop(observer);
         return outcome(&settled);
     }
-    run_for_ever(&mut device, settings.interval, &mut observer)
+    let targets = settings.partitions.iter().map(|plan| plan.name.clone());
+    let targets = targets.chain(settings.two_step.clone()).collect();
+    let desk = Arc::new(Desk::new(&settings.identity.node, targets));
+    let web = settings.web.as_ref();
+    let _web = web.map(|web| web.start(&desk, settings.json)).transpose()?;
+    run_for_ever(&mut device, settings.interval, &desk, &mut |event| {
+        desk.note(event);
+        observer(event);
+    })
 }
 
 /// Shows what happens, to people or to programs.
@@ -152,6 +172,7 @@ fn outcome(settled: &Settled) -> anyhow::Result<()> {
 fn run_for_ever(
     device: &mut VirtualDevice,
     interval: Duration,
+    desk: &Desk,
     observer: &mut dyn FnMut(&Event),
 ) -> anyhow::Result<()> {
     while !output::reader_is_gone() {
@@ -159,20 +180,26 @@ fn run_for_ever(
             continue;
         };
         running.tell(observer);
+        desk.settle(&mut running)?;
         while !output::reader_is_gone() {
-            match running.poll(observer) {
+            let polled = match desk.take_order() {
+                Some(order) => running.obey(&order, observer),
+                None => running.poll(observer),
+            };
+            desk.note_end(&polled);
+            let mut wait = interval;
+            match polled {
+                // An update is at its end when the device has started again.
                 Ok(Polled::Restart | Polled::PowerLost) => break,
                 Ok(Polled::Later { retry_after }) => {
-                    let asked = Duration::from_secs(retry_after.unwrap_or(0).into());
-                    std::thread::sleep(interval.max(asked));
+                    wait = wait.max(Duration::from_secs(retry_after.unwrap_or(0).into()));
                 }
-                Ok(_) => std::thread::sleep(interval),
-                Err(error) if error.is_passing() => {
-                    report_passing(&error, interval);
-                    std::thread::sleep(interval);
-                }
+                Ok(_) => {}
+                Err(error) if error.is_passing() => report_passing(&error, interval),
                 Err(error) => return Err(error.into()),
             }
+            desk.settle(&mut running)?;
+            desk.wait(wait);
         }
     }
     Ok(())

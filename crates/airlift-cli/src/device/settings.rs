@@ -1,5 +1,6 @@
 //! What a virtual device runs with: flags first, then the configuration file, then what is usual.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use anyhow::{Context, anyhow};
 
 use super::config::File;
 use super::run::Args;
+use super::web::WebSettings;
 use crate::output;
 
 const USUAL_SERVER: &str = "http://127.0.0.1:8080";
@@ -29,6 +31,7 @@ pub(super) struct Settings {
     pub(super) faults: Faults,
     pub(super) partitions: Vec<PartitionPlan>,
     pub(super) two_step: Option<String>,
+    pub(super) web: Option<WebSettings>,
     /// Where partitions and data come from, for messages.
     config: Option<PathBuf>,
 }
@@ -64,6 +67,28 @@ impl Settings {
             (None, Some(text)) => text.parse().map_err(|error| in_file("chip", &error))?,
             (None, None) => ChipId::ESP32,
         };
+        let once = args.once || file.once.unwrap_or(false);
+        let address = match (args.web, &file.web) {
+            (Some(address), _) => Some(address),
+            (None, Some(text)) => {
+                let address = text.parse::<SocketAddr>();
+                let message = "not an address to listen at: write for example 127.0.0.1:8088";
+                Some(address.map_err(|_| in_file("web", &message))?)
+            }
+            (None, None) => None,
+        };
+        let web = address.map(|address| WebSettings {
+            address,
+            token: args.web_token.clone().or_else(|| file.web_token.clone()),
+            compat_get: args.web_compat_get || file.web_compat_get.unwrap_or(false),
+        });
+        if let Some(web) = &web {
+            web.check()?;
+            anyhow::ensure!(
+                !once,
+                "a web page and a device that asks only once do not go together: remove --web or --once"
+            );
+        }
         if let Some(name) = &file.two_step {
             if !is_partition_name(name) {
                 let message = "not a name that can be asked for: 1 to 16 of A-Z a-z 0-9 - _ . + :";
@@ -84,7 +109,8 @@ impl Settings {
                 &needed(&args.node, &file.node, "node")?,
                 &needed(&args.key, &file.key, "key")?,
             )?,
-            once: args.once || file.once.unwrap_or(false),
+            once,
+            web,
             interval,
             json: args.json || file.json.unwrap_or(false),
             chip,

@@ -9,3 +9,4 @@ mod harness;
 mod killed;
 mod network;
 mod partitions;
+mod web;

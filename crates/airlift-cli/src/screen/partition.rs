@@ -135,7 +135,7 @@ pub(super) fn words(look: Look, indent: &str, event: &Event) -> (&'static str, P
             ..
         } => {
             let text = format!(
-                "missing, and known to be: version {version}, {} of {} are there",
+                "missing: version {version}, {} of {} are there",
                 bytes(durable),
                 bytes(size)
             );

@@ -18,6 +18,7 @@
 //! ```
 
 mod address;
+mod app;
 mod ask;
 mod by_hand;
 mod connection;
@@ -30,6 +31,7 @@ mod partitions;
 mod plan;
 mod poll;
 mod provision;
+mod recovery;
 mod report;
 mod transfer;
 mod two_step;

@@ -5,22 +5,19 @@ use std::path::Path;
 
 use airlift_device::install::{EspLayout, EspOtadata};
 use airlift_device::notify::esp_http::{Report, State, is_report_text};
-use airlift_device::partition::{
-    Content, Damaged, JournalRestore, Partition, PartitionState, RestoreMechanism,
-};
+use airlift_device::partition::Partition;
 use airlift_device::{Outcome, Refusal, Status, Updater};
 use airlift_formats::esp::app_image::{ChipId, HEADER_LEN, Header, MAGIC};
 use airlift_formats::esp::partition_table::{DEFAULT_OFFSET, PartitionTable, Rules, TABLE_LEN};
-use embedded_storage_async::nor_flash::NorFlash;
-use md5::{Digest as _, Md5};
-use sha2::Sha256;
 
+use super::app::App;
 use super::plan::{Ground, Planned};
 use super::provision::{SECTOR, WORD};
+use super::recovery::Told;
 use super::transfer::BUFFER;
 use super::{DeviceError, Event, Faults, Identity, PartitionPlan, PlanError, ServerAddress};
-use crate::board::{AppSummary, Board, Booted, Build, EspBoard, EspChip, Region, Slot};
-use crate::flash::{Flash, FlashError, Geometry, Nor, SimFlash, block_on};
+use crate::board::{Board, Build, EspBoard, EspChip, Region, Slot};
+use crate::flash::{Flash, Geometry, Nor, SimFlash, block_on};
 
 /// More restarts in a row than any update needs.
 const MAX_RESTARTS: u32 = 12;
@@ -245,29 +242,6 @@ impl VirtualDevice {
     }
 }
 
-/// The engine's own mechanism, which remembers what it did.
-#[derive(Default)]
-struct Told {
-    restored: Vec<(u32, Content)>,
-}
-
-impl RestoreMechanism for Told {
-    fn can_restore(&mut self, damaged: &Damaged) -> bool {
-        JournalRestore.can_restore(damaged)
-    }
-
-    async fn restore<F: NorFlash>(
-        &mut self,
-        flash: &mut F,
-        damaged: &Damaged,
-        buffer: &mut [u8],
-    ) -> Option<Content> {
-        let content = JournalRestore.restore(flash, damaged, buffer).await?;
-        self.restored.push((damaged.region.offset, content));
-        Some(content)
-    }
-}
-
 pub(super) type Engine<'d> = Updater<'d, SimFlash<WORD, SECTOR>, EspOtadata>;
 
 impl Parts {
@@ -305,15 +279,7 @@ impl Parts {
             &mut buffer,
         ));
         let mut updater = recovered?;
-        for (offset, content) in mechanism.restored {
-            on(&Event::PartitionRecovered {
-                partition: self.name_of(offset),
-                content: match content {
-                    Content::New => "new",
-                    Content::Old => "old",
-                },
-            });
-        }
+        self.tell_of_recovery(&mechanism, on);
         self.tell_of_damage(&mut updater, on)?;
         match updater.status() {
             Status::OnTrial { .. } if std::mem::take(&mut self.faults.self_test_fails) => {
@@ -346,41 +312,6 @@ impl Parts {
         }
         let app = App::read(&self.flash, booted)?;
         Ok(Some((updater, app)))
-    }
-
-    /// Says which partitions are not whole, and that data are missing.
-    fn tell_of_damage(
-        &self,
-        updater: &mut Engine<'_>,
-        on: &mut Observer<'_>,
-    ) -> Result<(), DeviceError> {
-        for (name, partition) in &self.named {
-            let state = block_on(updater.partition_state(partition))?;
-            if let PartitionState::Damaged {
-                offer,
-                durable,
-                copy,
-            } = state
-            {
-                on(&Event::PartitionDamaged {
-                    partition: name.clone(),
-                    durable,
-                    size: offer.length,
-                    copy,
-                });
-            }
-        }
-        if let Some(data) = super::report::data_of(updater)?
-            && data.state != "present"
-        {
-            on(&Event::DataMissing {
-                version: data.version,
-                size: data.size,
-                source: data.source,
-                durable: data.durable,
-            });
-        }
-        Ok(())
     }
 
     /// Name of the partition at this address.
@@ -437,40 +368,6 @@ fn chip_of(nor: &mut Nor, table: &[u8; TABLE_LEN], size: usize) -> ChipId {
 
 pub(super) fn slot_name(slot: u8) -> String {
     Slot::Ota(slot).to_string()
-}
-
-/// The running app, and what a device can say of it.
-pub(super) struct App {
-    pub(super) summary: AppSummary,
-    pub(super) md5: [u8; 16],
-    /// As ESP-IDF computes it: the digest at the end of the image, which does not cover itself; without one, that of all
-    /// bytes.
-    pub(super) sha256: [u8; 32],
-}
-
-impl App {
-    fn read(flash: &Flash, booted: Booted) -> Result<Self, DeviceError> {
-        let mut image = vec![0; booted.app.length as usize];
-        flash
-            .lock()
-            .read(booted.region.offset, &mut image)
-            .map_err(airlift_device::Error::<FlashError>::Flash)?;
-        let hash_appended = image.get(23) == Some(&1);
-        let sha256 = match image.last_chunk() {
-            Some(appended) if hash_appended => *appended,
-            _ => Sha256::digest(&image).into(),
-        };
-        Ok(Self {
-            summary: booted.app,
-            md5: Md5::digest(&image).into(),
-            sha256,
-        })
-    }
-
-    /// The version, if it can be sent in a header.
-    pub(super) fn version(&self) -> Option<&str> {
-        Some(self.summary.version.as_str()).filter(|version| is_report_text(version))
-    }
 }
 
 /// A device that is on: see [`poll`](Self::poll).

@@ -1,6 +1,7 @@
 //! Updates of the partitions of the configuration.
 
 use airlift_device::download::http::Refusal as HttpRefusal;
+use airlift_device::flash::Region;
 use airlift_device::notify::esp_http::{Method, PartitionFacts, State, is_report_text};
 use airlift_device::partition::{
     Partition, PartitionKind, PartitionOutcome, PartitionState, Scheme,
@@ -14,7 +15,7 @@ use super::device::{Due, Observer, Running};
 use super::plan::{Planned, Way};
 use super::transfer::{BUFFER, Received, Source, Step, feed};
 use super::{DeviceError, Event, Polled};
-use crate::flash::block_on;
+use crate::flash::{FlashError, block_on};
 
 /// How the update of a partition ended that did not fail.
 #[derive(Clone, Copy)]
@@ -469,15 +470,18 @@ impl Running<'_> {
         Ok(done)
     }
 
-    /// Before an app goes to the slot that does not run: a copy that a partition still needs is put back first.
-    pub(super) fn free_passive_slot(&mut self, on: &mut Observer<'_>) -> Result<(), DeviceError> {
-        for (_, partition) in self.parts.named.clone() {
-            let state = block_on(self.updater.partition_state(&partition))?;
-            if matches!(state, PartitionState::Damaged { copy: true, .. }) {
-                self.put_back(&partition, on)?;
-            }
-        }
-        Ok(())
+    /// What was to be written was refused because its place has the copy that an interrupted partition needs: that is put back, and the place is
+    /// free. `false`: it was refused for another reason.
+    pub(super) fn make_way(
+        &mut self,
+        error: &EngineError<FlashError>,
+        on: &mut Observer<'_>,
+    ) -> Result<bool, DeviceError> {
+        let EngineError::Refused(Refusal::HoldsCopy { partition }) = error else {
+            return Ok(false);
+        };
+        // The journal knows a partition by its start.
+        self.put_back(&Partition::data(Region::new(*partition, 0)), on)
     }
 }
 

@@ -335,7 +335,11 @@ impl Running<'_> {
             ..EspApp::new(chip.id)
         };
         let mut buffer = [0; BUFFER];
-        self.free_passive_slot(on)?;
+        if let Err(error) = block_on(self.updater.begin(offer, check, &mut buffer))
+            && !self.make_way(&error, on)?
+        {
+            return Err(error.into());
+        }
         let download = block_on(self.updater.begin(offer, check, &mut buffer))?;
         let version = self.parts.offered_version.clone();
         let length = offer.length;

@@ -200,8 +200,12 @@ impl Running<'_> {
                 source: &door,
             }))?;
         }
-        self.free_passive_slot(on)?;
         let mut buffer = [0; BUFFER];
+        if let Err(error) = block_on(self.updater.begin_data(AnyImage, &mut buffer))
+            && !self.make_way(&error, on)?
+        {
+            return Err(error.into());
+        }
         let download = block_on(self.updater.begin_data(AnyImage, &mut buffer))?;
         let length = offer.length;
         feed(

@@ -280,6 +280,36 @@ fn an_app_update_does_not_take_the_copy_that_a_partition_needs() {
 }
 
 #[test]
+fn nor_the_copy_of_a_partition_that_was_only_filled_by_hand() {
+    let door = Arc::new(Mutex::new(Door {
+        app: Some(image(ChipId::ESP32, "demo", "2.0.0", 100_000)),
+        data: Vec::new(),
+    }));
+    let peer = Peer::start(Door::open(&door));
+    let mut bench = Bench::new(&peer);
+    let old = data("old", SIZE).bytes;
+    bench.fill(STORAGE, &old);
+    bench.device.set_faults(Faults {
+        power_cut: Some(PowerCut::AtByte(70_000)),
+        ..Faults::default()
+    });
+    let mut running = bench.device.power_on(&mut |_| {}).unwrap().expect("power");
+    let plan = plan("storage", backup(AfterCut::Resume));
+    let put = running.put(&plan, &data("new", 100_000).bytes, &mut |_| {});
+    assert_eq!(put.unwrap(), Put::PowerLost);
+    drop(running);
+    let (settled, events) = bench.check();
+    assert!(matches!(settled, Ok(Settled::Updated { .. })), "{events:?}");
+    let names = names(&events);
+    assert!(names.contains(&"partition-damaged".to_owned()), "{names:?}");
+    assert!(
+        names.contains(&"partition-restored".to_owned()),
+        "{names:?}"
+    );
+    assert_eq!(bench.holds(STORAGE, SIZE), old);
+}
+
+#[test]
 fn plans_that_do_not_suit_the_flash_are_refused_before_anything_starts() {
     let peer = Peer::start(bench::no_news());
     let mut bench = Bench::new(&peer);

@@ -9,6 +9,7 @@ use super::device::{Observer, Running};
 use super::partitions::Ended;
 use super::plan::Ground;
 use super::transfer::Source;
+use super::two_step::{Wanted, short};
 use super::{DeviceError, Event, PartitionPlan, Polled, UpdateUrl};
 use crate::flash::block_on;
 
@@ -153,8 +154,14 @@ impl Running<'_> {
                         self.end(&planned, ended, on)?
                     }
                     None => {
-                        let version = version.unwrap_or_default();
-                        self.fetch_data(name, offer, first, &version, &mut source, on)?
+                        let data = Wanted {
+                            name,
+                            offer,
+                            first,
+                            version: &short(version),
+                            from: &order.url.to_string(),
+                        };
+                        self.fetch_data(&data, &mut source, on)?
                     }
                 };
                 Ok(polled.unwrap_or(Polled::Interrupted))

@@ -91,20 +91,35 @@ impl Running<'_> {
         let elsewhere = known
             .filter(|data| data.state != "present" && data.source != self.door())
             .and_then(|data| data.source.parse::<UpdateUrl>().ok());
-        let answered = match &elsewhere {
-            Some(url) => self.ask_at(url, begun, Some(name))?,
-            None => self.ask(&Question {
-                method: Method::Get,
-                begun,
-                partition: Some(facts(name, present.map(|data| data.offer.sha256), version)),
-                due: due.as_ref(),
-            })?,
+        let there = elsewhere.and_then(|url| {
+            // If they are not to be had there any more, this device's server may have them.
+            let answered = self.ask_at(&url, begun, Some(name)).ok();
+            let answered = answered.filter(|answered| matches!(answered.head.status, 200 | 206));
+            Some((url.to_string(), answered?))
+        });
+        let (from, answered, planned) = match there {
+            // A plain file server says neither whose data they are nor their digest; the plan does.
+            Some((url, mut answered)) => {
+                answered.partition.get_or_insert_with(|| name.to_owned());
+                let unsaid = answered.head.sha256.is_none();
+                let planned = known.filter(|_| unsaid).map(|data| data.offer.sha256);
+                (url, answered, planned)
+            }
+            None => {
+                let answered = self.ask(&Question {
+                    method: Method::Get,
+                    begun,
+                    partition: Some(facts(name, present.map(|data| data.offer.sha256), version)),
+                    due: due.as_ref(),
+                })?;
+                if let Some(due) = due {
+                    self.note_data_told(name, &due, answered.head.status, on);
+                }
+                (self.door(), answered, None)
+            }
         };
-        if let Some(due) = due.filter(|_| elsewhere.is_none()) {
-            self.note_data_told(name, &due, answered.head.status, on);
-        }
         let named = answered.partition.clone();
-        match understand(answered, begun, None)? {
+        match understand(answered, begun, planned)? {
             Reply::UpToDate => {
                 on(&Event::PartitionUpToDate {
                     partition: name.to_owned(),
@@ -129,8 +144,16 @@ impl Running<'_> {
                 mut source,
             } => {
                 check_named(name, named.as_deref())?;
-                let version = short(version);
-                self.fetch_data(name, offer, first, &version, &mut source, on)
+                let same = known.filter(|data| data.offer == offer);
+                let version = version.or_else(|| same.map(|data| data.version.clone()));
+                let data = Wanted {
+                    name,
+                    offer,
+                    first,
+                    version: &short(version),
+                    from: &from,
+                };
+                self.fetch_data(&data, &mut source, on)
             }
         }
     }
@@ -138,44 +161,42 @@ impl Running<'_> {
     /// Data that are to be had: the running app works with them from now on, and they are fetched.
     pub(super) fn fetch_data(
         &mut self,
-        name: &str,
-        offer: Offer,
-        first: u32,
-        version: &str,
+        data: &Wanted<'_>,
         source: &mut Source<'_>,
         on: &mut Observer<'_>,
     ) -> Result<Option<Polled>, DeviceError> {
-        match self.receive_data(name, offer, first, version, source, on) {
+        let name = || data.name.to_owned();
+        match self.receive_data(data, source, on) {
             Ok(Received::All) => {
                 on(&Event::DataPresent {
-                    name: name.to_owned(),
-                    version: version.to_owned(),
-                    sha256: hex(&offer.sha256),
+                    name: name(),
+                    version: data.version.to_owned(),
+                    sha256: hex(&data.offer.sha256),
                 });
-                self.tell_of_data(name, State::Confirmed, &offer, version, None, on);
+                self.tell_of_data(data, State::Confirmed, None, on);
                 Ok(Some(Polled::PartitionsUpdated {
-                    names: vec![name.to_owned()],
+                    names: vec![name()],
                 }))
             }
             Ok(Received::NotFromHere) => Ok(None),
             Ok(Received::Part(message)) => {
-                let data = data_of(&mut self.updater)?;
+                let known = data_of(&mut self.updater)?;
                 on(&Event::Interrupted {
-                    durable: data.map_or(0, |data| data.durable),
+                    durable: known.map_or(0, |known| known.durable),
                     message,
                 });
                 Ok(Some(Polled::Interrupted))
             }
             Err(DeviceError::Engine(EngineError::Refused(refusal))) => {
                 let reason = Refusal::token(refusal.code());
-                let data = data_of(&mut self.updater)?;
+                let known = data_of(&mut self.updater)?;
                 on(&Event::PartitionRefused {
-                    partition: name.to_owned(),
+                    partition: name(),
                     reason: reason.to_owned(),
                     message: refusal.to_string(),
-                    whole: data.is_none_or(|data| data.state == "present"),
+                    whole: known.is_none_or(|known| known.state == "present"),
                 });
-                self.tell_of_data(name, State::Refused, &offer, version, Some(reason), on);
+                self.tell_of_data(data, State::Refused, Some(reason), on);
                 Ok(Some(Polled::Refused { reason }))
             }
             Err(error) => Err(error),
@@ -184,20 +205,16 @@ impl Running<'_> {
 
     fn receive_data(
         &mut self,
-        name: &str,
-        offer: Offer,
-        first: u32,
-        version: &str,
+        data: &Wanted<'_>,
         source: &mut Source<'_>,
         on: &mut Observer<'_>,
     ) -> Result<Received, DeviceError> {
         let known = data_of(&mut self.updater)?;
-        if known.is_none_or(|known| known.offer != offer) {
-            let door = self.door();
+        if known.is_none_or(|known| known.offer != data.offer) {
             block_on(self.updater.want_data(&DataDescription {
-                offer,
-                version,
-                source: &door,
+                offer: data.offer,
+                version: data.version,
+                source: data.from,
             }))?;
         }
         let mut buffer = [0; BUFFER];
@@ -207,22 +224,23 @@ impl Running<'_> {
             return Err(error.into());
         }
         let download = block_on(self.updater.begin_data(AnyImage, &mut buffer))?;
-        let length = offer.length;
+        let length = data.offer.length;
+        let version = Some(data.version).filter(|version| !version.is_empty());
         feed(
             self.parts,
             download,
-            (length, first),
+            (length, data.first),
             source,
             &mut |step| match step {
                 Step::Begins(offset) => on(&Event::PartitionOffered {
-                    partition: name.to_owned(),
-                    version: Some(version.to_owned()).filter(|version| !version.is_empty()),
+                    partition: data.name.to_owned(),
+                    version: version.map(str::to_owned),
                     size: length,
                     offset,
                 }),
                 Step::Taken => {}
                 Step::At(at) => on(&Event::PartitionProgress {
-                    partition: name.to_owned(),
+                    partition: data.name.to_owned(),
                     at,
                     size: length,
                 }),
@@ -234,29 +252,28 @@ impl Running<'_> {
     /// The journal does not keep what was told of data, so it is told until the device is switched off.
     fn tell_of_data(
         &mut self,
-        name: &str,
+        data: &Wanted<'_>,
         state: State,
-        offer: &Offer,
-        version: &str,
         reason: Option<&'static str>,
         on: &mut Observer<'_>,
     ) {
         let due = Due {
             state,
-            sha256: Some(offer.sha256),
-            version: Some(version.to_owned()),
+            sha256: Some(data.offer.sha256),
+            version: Some(data.version.to_owned()),
             reason,
         };
-        self.parts.unsaved.insert(name.to_owned(), due.clone());
-        let installed = Some(offer.sha256).filter(|_| state == State::Confirmed);
+        self.parts.unsaved.insert(data.name.to_owned(), due.clone());
+        let installed = Some(data.offer.sha256).filter(|_| state == State::Confirmed);
+        let version = installed.and(Some(data.version));
         let answered = self.ask(&Question {
             method: Method::Head,
             begun: None,
-            partition: Some(facts(name, installed, Some(version))),
+            partition: Some(facts(data.name, installed, version)),
             due: Some(&due),
         });
         if let Ok(answered) = answered {
-            self.note_data_told(name, &due, answered.head.status, on);
+            self.note_data_told(data.name, &due, answered.head.status, on);
         }
     }
 
@@ -269,6 +286,17 @@ impl Running<'_> {
             });
         }
     }
+}
+
+/// Data that are to be had.
+pub(super) struct Wanted<'w> {
+    pub(super) name: &'w str,
+    pub(super) offer: Offer,
+    /// First byte that comes.
+    pub(super) first: u32,
+    pub(super) version: &'w str,
+    /// Where they come from: kept, so that it can go on there.
+    pub(super) from: &'w str,
 }
 
 fn facts<'f>(
@@ -294,7 +322,7 @@ fn check_named(name: &str, named: Option<&str>) -> Result<(), DeviceError> {
 }
 
 /// As much of a version as the journal keeps.
-fn short(version: Option<String>) -> String {
+pub(super) fn short(version: Option<String>) -> String {
     let mut version = version.unwrap_or_default();
     while version.len() > MAX_VERSION {
         version.pop();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use airlift_formats::esp::app_image::ChipId;
-use airlift_sim::client::{Event, Faults, PowerCut, Settled};
+use airlift_sim::client::{Event, Faults, Order, Polled, PowerCut, Settled};
 use airlift_sim::flash::{Cut, CutKind};
 
 use crate::bench::{self, Bench, Door, Peer, data, image};
@@ -133,6 +133,55 @@ fn an_app_that_goes_back_asks_for_its_data_again() {
     );
     // The new app was where they had been.
     check_data(&mut bench, "7.1", 80_000);
+}
+
+#[test]
+fn data_from_elsewhere_go_on_there_after_a_cut_and_come_from_the_server_if_they_are_gone() {
+    let door = Arc::new(Mutex::new(Door {
+        app: None,
+        data: vec![("model", data("8", 50_000))],
+    }));
+    let peer = Peer::start(Door::open(&door));
+    for gone in [false, true] {
+        let file = data("7.1", 80_000);
+        let mut served = false;
+        let files = Peer::start(move |request: &str| {
+            let is_gone = std::mem::replace(&mut served, gone);
+            if is_gone {
+                return bench::status("404 Not Found")(request);
+            }
+            // A plain file server: it knows nothing of partitions.
+            bench::rest(&file)(request)
+        });
+        let mut bench = bench(&peer);
+        bench.device.set_faults(Faults {
+            power_cut: Some(PowerCut::AtByte(50_000)),
+            ..Faults::default()
+        });
+        let mut running = bench.device.power_on(&mut |_| {}).unwrap().expect("power");
+        let order = Order {
+            url: files.url("/model.bin").parse().unwrap(),
+            partition: Some("model".to_owned()),
+            sha256: None,
+        };
+        assert_eq!(
+            running.obey(&order, &mut |_| {}).unwrap(),
+            Polled::PowerLost
+        );
+        drop(running);
+        let (settled, events) = bench.check();
+        assert!(
+            matches!(settled, Ok(Settled::PartitionsUpdated { .. })),
+            "{events:?}"
+        );
+        if gone {
+            check_data(&mut bench, "8", 50_000);
+        } else {
+            check_data(&mut bench, "7.1", 80_000);
+            let asked = files.requests().pop().unwrap();
+            assert!(Peer::offset(&asked) > Some(40_000), "{asked}");
+        }
+    }
 }
 
 #[test]

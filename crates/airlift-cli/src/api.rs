@@ -85,6 +85,16 @@ pub(crate) struct KnownDevice {
     /// Newest first.
     #[serde(default)]
     pub(crate) events: Vec<KnownEvent>,
+    #[serde(default)]
+    pub(crate) partitions: Vec<KnownPartition>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct KnownPartition {
+    pub(crate) name: String,
+    /// What was last installed there, by the device's word.
+    pub(crate) sha256: Option<String>,
+    pub(crate) result: Option<KnownResult>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,7 @@
 mod act;
 mod cast;
 mod check;
+mod data;
 mod stage;
 
 use std::time::{Duration, Instant};
@@ -20,24 +21,25 @@ const OLD: &str = "1.0.0";
 /// Version that they are updated to.
 const NEW: &str = "2.0.0";
 
-/// Show a whole update: a server, a fleet of virtual devices, a power cut, a corrupted image
+/// Show whole updates: a server, a fleet of virtual devices, power cuts, a corrupted image, data
 ///
 /// Starts the real server in this process on a free port (its database and files are in a
 /// temporary folder), publishes firmware 1.0.0 and 2.0.0 through its HTTP API, and lets virtual
 /// devices poll it over HTTP as an ESP32 does. The second device loses power in the middle of the
-/// download, the third receives a flipped bit. At the end each device is booted once more from its
-/// flash file, and the server is asked what it knows of it: the exit code is 0 only if both say
-/// that the device runs 2.0.0.
+/// download, the third receives a flipped bit. Two more devices get data: one for a partition that is
+/// updated with a backup, and loses power while it is written; one an app and then its data, in two
+/// steps. At the end each device is booted once more from its flash file, and the server is asked
+/// what it knows of it: the exit code is 0 only if both say that it runs 2.0.0 and holds its data.
 ///
 /// With --json, standard output is one document: `good`; `seconds`; `server` (address); `release`
 /// with `version`, `size` (bytes) and `sha256`; `devices`, each with `name`, `story` (ordinary,
-/// power-cut, corrupted-image), `version_before`, `version_after`, `bytes_fetched`,
-/// `sectors_erased`, `power_cuts`, `refusals`, `good`, `problem` (null if good) and `events` (each
-/// an object with `event`).
+/// power-cut, corrupted-image, backup-cut, two-step), `version_before`, `version_after`,
+/// `bytes_fetched`, `sectors_erased`, `power_cuts`, `refusals`, `data` (null, or `name`, `version`,
+/// `whole`, `put_back`), `good`, `problem` (null if good) and `events` (each an object with `event`).
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// Number of devices, at most 200
+    /// Number of devices that update their app, at most 200; two more get data
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]
     devices: u16,
     /// Leave the server running until Ctrl-C, and print its address and a token
@@ -96,6 +98,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         look.bold(NEW)
     ));
     act::update_all(&mut cast, look, args.json)?;
+
+    cast.push(data::backup(&stage, args.seed, look, args.json)?);
+    cast.push(data::two_step(&stage, args.seed, look, args.json)?);
 
     let endings = check::endings(&stage, cast)?;
     let good = endings.iter().all(|ending| ending.good);
@@ -162,10 +167,10 @@ fn endings_text(look: Look, endings: &[Ending], size: u64, took: Duration) -> St
     const MAX_ROWS: usize = 20;
     let columns = [
         ("device", Side::Left),
-        ("version\nbefore", Side::Left),
-        ("version\nafter", Side::Left),
+        ("app", Side::Left),
+        ("data", Side::Left),
         ("bytes\nfetched", Side::Right),
-        ("flash sectors\nerased", Side::Right),
+        ("sectors\nerased", Side::Right),
         ("power\ncuts", Side::Right),
         ("images\nrefused", Side::Right),
         ("", Side::Left),
@@ -186,8 +191,17 @@ fn endings_text(look: Look, endings: &[Ending], size: u64, took: Duration) -> St
             };
             vec![
                 Cell::painted(&ending.name, Look::name),
-                ending.version_before.clone().into(),
-                ending.version_after.clone().unwrap_or("-".into()).into(),
+                match &ending.version_after {
+                    Some(after) if *after == ending.version_before => after.clone(),
+                    Some(after) => format!("{} → {after}", ending.version_before),
+                    None => format!("{} → -", ending.version_before),
+                }
+                .into(),
+                match &ending.data {
+                    Some(data) => data.name,
+                    None => "-",
+                }
+                .into(),
                 output::grouped(ending.bytes_fetched).into(),
                 output::grouped(ending.sectors_erased).into(),
                 ending.power_cuts.to_string().into(),
@@ -205,7 +219,7 @@ fn endings_text(look: Look, endings: &[Ending], size: u64, took: Duration) -> St
     }
     let good = endings.iter().filter(|ending| ending.good).count();
     let verdict = format!(
-        "{good} of {} devices run {NEW}: booted again from flash, and known to the server.",
+        "{good} of {} devices are where they should be: by their flash, and by the server.",
         endings.len()
     );
     text += "\n";

@@ -15,22 +15,31 @@ pub(crate) fn sample(
 ) -> Result<Vec<u8>, BuildError> {
     // What header, descriptor, checksum and digest take.
     const AROUND: usize = 24 + 8 + 256 + 16 + 32;
-    let mut payload = vec![0; size.saturating_sub(AROUND)];
-    let mut state = version
+    let seed = version
         .bytes()
         .fold(seed ^ 0x5851_f42d_4c95_7f2d, |state, byte| {
             (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-    for chunk in payload.chunks_mut(8) {
-        let noise = split_mix(&mut state).to_le_bytes();
-        chunk.copy_from_slice(&noise[..chunk.len()]);
-    }
+    let payload = noise(size.saturating_sub(AROUND), seed);
     AppImageBuilder::new(chip)
         .project(project)
         .version(version)
         .idf_version("airlift sample")
         .payload(&payload)
         .build()
+}
+
+/// Bytes that look like nothing: the same for the same seed.
+pub(crate) fn noise(size: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes = vec![0; size];
+    for chunk in bytes.chunks_mut(8) {
+        let noise = split_mix(&mut state).to_le_bytes();
+        for (to, from) in chunk.iter_mut().zip(noise) {
+            *to = from;
+        }
+    }
+    bytes
 }
 
 /// `SplitMix64`: incompressible bytes, as real code nearly is, from a seed.

@@ -1,5 +1,7 @@
 //! The steps of an update on the screen: a line each, and a bar while bytes flow.
 
+mod partition;
+
 use std::time::Duration;
 
 use airlift_sim::client::Event;
@@ -11,6 +13,8 @@ use crate::output::{self, Look};
 const STEP: usize = 10;
 /// Width of a progress bar.
 const BAR: usize = 30;
+
+type Paint = fn(Look, &str) -> String;
 
 /// Shows what happens to one device.
 pub(crate) struct Screen {
@@ -37,7 +41,7 @@ impl Screen {
     /// Shows one step.
     pub(crate) fn show(&mut self, event: &Event) {
         match event {
-            Event::Progress { at, size } => {
+            Event::Progress { at, size } | Event::PartitionProgress { at, size, .. } => {
                 self.at = (*at, *size);
                 if let Some(bar) = &self.bar {
                     bar.set_position(u64::from(*at));
@@ -45,7 +49,16 @@ impl Screen {
                 }
                 return;
             }
-            Event::Offered { size, offset, .. } => {
+            Event::PartitionSaved { .. } => {
+                // It happens between the offer and the first byte in flash.
+                if let Some(bar) = self.bar.take() {
+                    bar.finish_and_clear();
+                }
+                self.line(event);
+                self.bar = self.new_bar(self.at.0, self.at.1);
+                return;
+            }
+            Event::Offered { size, offset, .. } | Event::PartitionOffered { size, offset, .. } => {
                 self.end_download();
                 self.line(event);
                 self.at = (*offset, *size);
@@ -98,7 +111,6 @@ impl Screen {
     }
 
     fn line(&self, event: &Event) {
-        type Paint = fn(Look, &str) -> String;
         let look = self.look;
         let quiet: Paint = Look::dim;
         let (step, paint, text): (&str, Paint, String) = match event {
@@ -203,8 +215,7 @@ impl Screen {
                 let text = format!("the server knows: {state}");
                 ("report", quiet, text)
             }
-            // The sim may grow events; one that is not known here is shown as it shows itself.
-            other => ("", quiet, other.to_string()),
+            other => partition::words(look, self.indent, other),
         };
         self.print(step, paint, &text);
     }

@@ -44,7 +44,7 @@ pub enum Refusal {
     UnknownPartition,
     /// The partition is marked as readonly in the partition table.
     ReadOnly,
-    /// The scheme is not for partitions of this type.
+    /// The scheme, or the image, is not for partitions of this type.
     WrongKind,
     /// The partition, or the place for its copy, is not whole sectors inside the flash.
     Alignment,
@@ -222,7 +222,7 @@ impl fmt::Display for Refusal {
             ),
             Self::UnknownPartition => f.write_str("there is no partition of this name"),
             Self::ReadOnly => f.write_str("the partition is readonly"),
-            Self::WrongKind => f.write_str("the scheme is not for partitions of this type"),
+            Self::WrongKind => f.write_str("the scheme, or the image, is not for partitions of this type"),
             Self::Alignment => f.write_str("the partition, or the place for its copy, is not whole sectors inside the flash"),
             Self::RunningApp => f.write_str("the partition, or the place for its copy, overlaps the running app"),
             Self::AppSlot => f.write_str("the partition overlaps an app slot"),

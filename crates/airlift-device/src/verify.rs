@@ -1,8 +1,12 @@
 //! Verify: an image is checked before its slot is erased, and again as it lies in flash before it can become bootable.
 
 mod esp_app;
+mod esp_boot_loader;
+mod esp_table;
 
 pub use esp_app::{EspApp, EspAppChecker};
+pub use esp_boot_loader::{EspBootLoader, EspBootLoaderChecker};
+pub use esp_table::{EspTable, EspTableChecker};
 
 use airlift_formats::nxp::FactoryData;
 use sha2::{Digest as _, Sha256};

@@ -18,20 +18,32 @@
 //! ```
 
 mod address;
+mod app;
+mod ask;
+mod by_hand;
 mod connection;
 mod device;
 mod error;
 mod event;
 mod faults;
 mod identity;
+mod partitions;
+mod plan;
 mod poll;
 mod provision;
+mod recovery;
+mod report;
+mod transfer;
+mod two_step;
 
-pub use address::{AddressError, ServerAddress};
+pub use address::{AddressError, ServerAddress, UpdateUrl, UpdateUrlError};
+pub use by_hand::{Order, Put};
 pub use device::{Counters, Running, VirtualDevice};
 pub use error::DeviceError;
 pub use event::Event;
 pub use faults::{Faults, PowerCut};
 pub use identity::{Identity, IdentityError};
+pub use plan::{PartitionPlan, PlanError, PlanProblem, RiskPlan, RoomPlan, SchemePlan};
 pub use poll::{Polled, Settled};
 pub use provision::{ProvisionFileError, default_table, provision};
+pub use report::{DataReport, Inspection, PartitionReport, inspect};

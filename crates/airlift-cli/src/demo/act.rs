@@ -15,7 +15,7 @@ use crate::screen::Screen;
 /// Devices whose story is told in full; more happen at the same time behind one bar.
 const TOLD: usize = 3;
 /// Time that each 16 KiB of a download take on a terminal, so that the bar can be seen.
-const PACE: Duration = Duration::from_millis(16);
+pub(super) const PACE: Duration = Duration::from_millis(16);
 /// More checks than any story has.
 const MAX_CHECKS: usize = 8;
 
@@ -50,6 +50,7 @@ pub(super) fn update_all(cast: &mut [Actor], look: Look, quiet: bool) -> anyhow:
                 Role::Ordinary => "an update as it should be",
                 Role::PowerCut => "the power fails in the middle of the download",
                 Role::CorruptedImage => "a bit of the image flips on the way",
+                Role::BackupCut | Role::TwoStep => "data",
             };
             let name = look.bold(&look.name(actor.name()));
             output::print(&format!("\n{name}  {}\n", look.bold(story)));
@@ -61,11 +62,13 @@ pub(super) fn update_all(cast: &mut [Actor], look: Look, quiet: bool) -> anyhow:
 }
 
 /// Checks until the device runs the new version, as a device in the field does every hour.
-fn update(actor: &mut Actor, mut screen: Option<Screen>) -> anyhow::Result<()> {
+pub(super) fn update(actor: &mut Actor, mut screen: Option<Screen>) -> anyhow::Result<()> {
     for _ in 0..MAX_CHECKS {
         let settled = check(actor, screen.as_mut())?;
         let next = match settled {
-            Settled::Updated { .. } | Settled::UpToDate => return Ok(()),
+            Settled::Updated { .. } | Settled::PartitionsUpdated { .. } | Settled::UpToDate => {
+                return Ok(());
+            }
             Settled::PowerLost => "the power is back",
             Settled::Refused { .. } => "an hour later, the next check",
             Settled::Interrupted | Settled::Later { .. } => "later, the next check",
@@ -81,18 +84,24 @@ fn update(actor: &mut Actor, mut screen: Option<Screen>) -> anyhow::Result<()> {
     )
 }
 
-fn check(actor: &mut Actor, screen: Option<&mut Screen>) -> anyhow::Result<Settled> {
+pub(super) fn check(actor: &mut Actor, screen: Option<&mut Screen>) -> anyhow::Result<Settled> {
     let Actor { device, events, .. } = actor;
     let mut screen = screen;
-    let settled = device.check(&mut |event: &Event| {
-        if !matches!(event, Event::Progress { .. }) {
-            events.push(event.clone());
-        }
-        if let Some(screen) = screen.as_deref_mut() {
-            screen.show(event);
-        }
-    });
+    let settled = device.check(&mut |event: &Event| observe(events, screen.as_deref_mut(), event));
     settled.with_context(|| format!("device {}", actor.name()))
+}
+
+/// Keeps an event, and shows it.
+pub(super) fn observe(events: &mut Vec<Event>, screen: Option<&mut Screen>, event: &Event) {
+    if !matches!(
+        event,
+        Event::Progress { .. } | Event::PartitionProgress { .. }
+    ) {
+        events.push(event.clone());
+    }
+    if let Some(screen) = screen {
+        screen.show(event);
+    }
 }
 
 /// Updates devices side by side, each with its own connections.

@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::OLD;
+use super::data::Data;
 use super::stage::{KEY, ORGANIZATION, PROJECT, Stage};
 
 /// Size of a device's flash.
@@ -25,6 +26,10 @@ pub(super) enum Role {
     PowerCut,
     /// A bit of the image flips on the way to it.
     CorruptedImage,
+    /// A partition is updated with a backup, and the power fails.
+    BackupCut,
+    /// An app and its data, and the power fails in between.
+    TwoStep,
 }
 
 /// One device, and its story so far.
@@ -34,6 +39,7 @@ pub(super) struct Actor {
     pub(super) file: PathBuf,
     pub(super) server: ServerAddress,
     pub(super) events: Vec<Event>,
+    pub(super) data: Option<Data>,
 }
 
 impl Actor {
@@ -65,6 +71,7 @@ pub(super) fn enter(stage: &Stage, devices: u16, seed: u64) -> anyhow::Result<Ve
             file,
             server: server.clone(),
             events: Vec::new(),
+            data: None,
         });
     }
     Ok(cast)
@@ -81,7 +88,8 @@ fn role(number: u16, devices: u16) -> Role {
 
 fn faults(role: Role, seed: u64) -> Faults {
     match role {
-        Role::Ordinary => Faults::default(),
+        // The acts about data bring theirs.
+        Role::Ordinary | Role::BackupCut | Role::TwoStep => Faults::default(),
         Role::PowerCut => Faults {
             // Of the operations of a download of 1 MiB, three for each sector of 4 KiB, one around the middle.
             power_cut: Some(PowerCut::AtOperation(Cut::at_call(

@@ -1,12 +1,15 @@
 //! Whether each device is where it should be: by its flash, and by what the server knows.
 
-use airlift_sim::client::{Event, VirtualDevice};
+use airlift_sim::client::{Event, Running, VirtualDevice};
 use anyhow::Context;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::cast::{Actor, Role};
+use super::data::{DATA_VERSION, Data};
 use super::stage::Stage;
 use super::{NEW, OLD};
+use crate::output::hex;
 
 /// How the story of a device ended.
 #[derive(Debug, Serialize)]
@@ -21,10 +24,24 @@ pub(super) struct Ending {
     pub(super) sectors_erased: u64,
     pub(super) power_cuts: u32,
     pub(super) refusals: usize,
+    /// What it holds beside its app; `null`: nothing was to be brought there.
+    pub(super) data: Option<DataEnding>,
     pub(super) good: bool,
     /// Why it is not good.
     pub(super) problem: Option<String>,
     pub(super) events: Vec<Event>,
+}
+
+/// How it ended with the data of a device.
+#[derive(Debug, Serialize)]
+pub(super) struct DataEnding {
+    /// `storage` or `model`.
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+    /// They are in the flash, byte for byte.
+    pub(super) whole: bool,
+    /// The old content was found whole after the power cut; `null`: there was none.
+    pub(super) put_back: Option<bool>,
 }
 
 /// Looks at every device.
@@ -39,6 +56,7 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
         file,
         server,
         events,
+        data,
     } = actor;
     let counters = device.counters();
     let sectors_erased = device.sectors_erased();
@@ -48,16 +66,18 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
     drop(device);
     let mut again = VirtualDevice::open(&file, identity, server)
         .with_context(|| format!("device {name}, opened again"))?;
+    super::data::configure(&mut again, role)?;
+    let flash = again.flash().clone();
     let mut rebooted = None;
-    let version_after = again
+    let mut running = again
         .power_on(&mut |event| {
             if let Event::Booted { version, trial, .. } = event {
                 rebooted = Some((version.clone(), *trial));
             }
         })
         .ok()
-        .flatten()
-        .map(|running| running.version().to_owned());
+        .flatten();
+    let version_after = running.as_ref().map(|running| running.version().to_owned());
     let known = stage.known(&name);
 
     let refusals = events
@@ -65,6 +85,40 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
         .filter(|event| matches!(event, Event::Refused { .. }))
         .count();
     let mut problems = Vec::new();
+    let data = data.map(|data| {
+        let at = running
+            .as_mut()
+            .and_then(|running| place_of(running, &data));
+        let whole = at.is_some_and(|at| {
+            let flash = flash.lock();
+            let held = flash.cells().get(at as usize..);
+            held.is_some_and(|held| held.starts_with(&data.bytes))
+        });
+        if !whole {
+            problems.push(format!("{} does not hold what was published", data.name));
+        }
+        if data.put_back == Some(false) {
+            problems.push("the old content was not put back after the power cut".to_owned());
+        }
+        if let Ok(known) = &known {
+            let digest = hex(&Sha256::digest(&data.bytes));
+            let told = known.partitions.iter().any(|partition| {
+                let result = partition.result.as_ref();
+                partition.name == data.name
+                    && partition.sha256.as_ref() == Some(&digest)
+                    && result.is_some_and(|result| result.state == "confirmed")
+            });
+            if !told {
+                problems.push(format!("the server does not know of {}", data.name));
+            }
+        }
+        DataEnding {
+            name: data.name,
+            version: DATA_VERSION,
+            whole,
+            put_back: data.put_back,
+        }
+    });
     if version_after.as_deref() != Some(NEW) {
         problems.push(match &version_after {
             Some(version) => format!("boots {version}, not {NEW}"),
@@ -84,7 +138,8 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
             let confirmed = known.result.as_ref().is_some_and(|result| {
                 result.state == "confirmed" && result.version.as_deref() == Some(NEW)
             });
-            if !confirmed {
+            // The one with the backup ran the new app from the start.
+            if !confirmed && role != Role::BackupCut {
                 problems.push("the server was not told of the confirmation".to_owned());
             }
             let told_of_refusal = known
@@ -98,7 +153,7 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
     }
     let expected = match role {
         Role::Ordinary => (0, 0),
-        Role::PowerCut => (1, 0),
+        Role::PowerCut | Role::BackupCut | Role::TwoStep => (1, 0),
         Role::CorruptedImage => (0, 1),
     };
     if (counters.power_cuts, refusals) != expected {
@@ -110,14 +165,31 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
     Ok(Ending {
         name,
         role,
-        version_before: OLD.to_owned(),
+        version_before: match role {
+            Role::BackupCut => NEW.to_owned(),
+            _ => OLD.to_owned(),
+        },
         version_after,
         bytes_fetched: counters.bytes_fetched,
         sectors_erased,
         power_cuts: counters.power_cuts,
         refusals,
+        data,
         good: problems.is_empty(),
         problem: (!problems.is_empty()).then(|| problems.join(", ")),
         events,
     })
+}
+
+/// Where the data are, if the device says that they are whole.
+fn place_of(running: &mut Running<'_>, data: &Data) -> Option<u32> {
+    if let Some(known) = running.data().ok()? {
+        return known.offset;
+    }
+    let partitions = running.partitions().ok()?;
+    let mut found = partitions
+        .iter()
+        .filter(|partition| partition.name == data.name);
+    let partition = found.next()?;
+    (partition.state == "whole" && partition.last == Some("updated")).then_some(partition.offset)
 }

@@ -81,20 +81,50 @@ impl Stage {
     /// Builds and publishes a version, through the HTTP API.
     pub(super) fn publish(&self, version: &str) -> anyhow::Result<Published> {
         let image = firmware::sample(ChipId::ESP32, PROJECT, version, SAMPLE_SIZE, self.seed)?;
-        let file = self.image_file(version);
-        std::fs::write(&file, &image)
-            .with_context(|| format!("{}: cannot write", file.display()))?;
+        write(&self.image_file(version), &image)?;
+        self.publish_for(KEY, version)
+    }
+
+    /// Publishes a version that is there already for the devices with another key.
+    pub(super) fn publish_for(&self, key: &str, version: &str) -> anyhow::Result<Published> {
+        self.upload(key, &self.image_file(version), version, None)
+    }
+
+    /// Publishes data for a partition.
+    pub(super) fn publish_data(
+        &self,
+        key: &str,
+        partition: &str,
+        version: &str,
+        bytes: &[u8],
+    ) -> anyhow::Result<Published> {
+        let file = self
+            .folder
+            .path()
+            .join(format!("{partition}-{version}.bin"));
+        write(&file, bytes)?;
+        self.upload(key, &file, version, Some(partition))
+    }
+
+    fn upload(
+        &self,
+        key: &str,
+        file: &Path,
+        version: &str,
+        partition: Option<&str>,
+    ) -> anyhow::Result<Published> {
         let place = Place {
             organization: ORGANIZATION.to_owned(),
             project: Some(PROJECT.to_owned()),
-            key: KEY.to_owned(),
+            key: key.to_owned(),
             node: None,
         };
+        let size = std::fs::metadata(file).map(|file| file.len());
         let upload = Upload {
-            file: &file,
-            size: image.len() as u64,
+            file,
+            size: size.with_context(|| format!("{}: cannot read", file.display()))?,
             version: Some(version),
-            partition: None,
+            partition,
             file_system: None,
             force: false,
         };
@@ -149,6 +179,10 @@ impl Stage {
         self.cleanup.abort();
         self.runtime.block_on(self.server.shutdown());
     }
+}
+
+fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(file, bytes).with_context(|| format!("{}: cannot write", file.display()))
 }
 
 /// Waits for Ctrl-C and ends the program, as it would end without this, but for the folder.

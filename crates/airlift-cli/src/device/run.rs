@@ -1,16 +1,19 @@
 //! `airlift device run`: a virtual device that asks a server for updates.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use airlift_formats::esp::app_image::ChipId;
 use airlift_sim::client::{
-    DeviceError, Event, Faults, Identity, Polled, PowerCut, ServerAddress, Settled, VirtualDevice,
-    default_table,
+    DeviceError, Event, Polled, ServerAddress, Settled, VirtualDevice, default_table,
 };
 use anyhow::bail;
 
 use super::new;
+use super::settings::Settings;
+use super::web::Desk;
 use crate::output::{self, Look};
 use crate::screen::Screen;
 
@@ -20,77 +23,105 @@ use crate::screen::Screen;
 /// the device: the next start goes on where it was.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The flash file of the device
+    /// Configuration in TOML: what is not said here, and the partitions that are updated (docs/virtual-device.md)
     #[arg(long, value_name = "FILE")]
-    flash: PathBuf,
+    pub(super) config: Option<PathBuf>,
+    /// The flash file of the device
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    pub(super) flash: Option<PathBuf>,
     /// Address of the server
     #[arg(
         long,
         value_name = "URL",
         env = "AIRLIFT_SERVER",
-        default_value = "http://127.0.0.1:8080"
+        help = "Address of the server [default: http://127.0.0.1:8080]"
     )]
-    server: ServerAddress,
+    pub(super) server: Option<ServerAddress>,
     /// Organization that the device belongs to
-    #[arg(long, value_name = "NAME")]
-    org: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "config")]
+    pub(super) org: Option<String>,
     /// Project that the device belongs to
-    #[arg(long, value_name = "NAME")]
-    project: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "config")]
+    pub(super) project: Option<String>,
     /// Name of this device
-    #[arg(long, value_name = "NODE")]
-    node: String,
+    #[arg(long, value_name = "NODE", required_unless_present = "config")]
+    pub(super) node: Option<String>,
     /// Kind of device
-    #[arg(long, value_name = "KEY")]
-    key: String,
+    #[arg(long, value_name = "KEY", required_unless_present = "config")]
+    pub(super) key: Option<String>,
     /// Ask once, see the update through if there is one, and exit: 0 if all is well, 1 if not
     #[arg(long)]
-    once: bool,
-    /// Time between two checks
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = output::parse_duration)]
-    interval: Duration,
+    pub(super) once: bool,
+    /// Time between two checks [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = output::parse_duration)]
+    pub(super) interval: Option<Duration>,
     /// Print each step as a line of JSON
     #[arg(long)]
-    json: bool,
-    /// Chip of a device that is made because its flash file does not exist
-    #[arg(long, value_name = "CHIP", default_value = "esp32")]
-    chip: ChipId,
+    pub(super) json: bool,
+    /// Chip of a device that is made because its flash file does not exist [default: esp32]
+    #[arg(long, value_name = "CHIP")]
+    pub(super) chip: Option<ChipId>,
+    /// Serve a web page of the device at this address: its state, and updates from an address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) web: Option<SocketAddr>,
+    /// Token that starts updates on the web page [default: one is made and printed]
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) web_token: Option<String>,
+    /// Let GET /ota?url= start updates without a token, as the TWO-STEP OTA demo does
+    #[arg(long)]
+    pub(super) web_compat_get: bool,
     /// Fault: the power fails when this byte of an image has arrived
     #[arg(
         long,
         value_name = "BYTE",
         help_heading = "Faults to try out (each happens once)"
     )]
-    power_cut_at: Option<u32>,
+    pub(super) power_cut_at: Option<u32>,
     /// Fault: a bit of this byte of an image flips on the way
     #[arg(
         long,
         value_name = "BYTE",
         help_heading = "Faults to try out (each happens once)"
     )]
-    flip_byte: Option<u32>,
+    pub(super) flip_byte: Option<u32>,
     /// Fault: the next app that runs on trial finds that it does not work
     #[arg(long, help_heading = "Faults to try out (each happens once)")]
-    fail_self_test: bool,
+    pub(super) fail_self_test: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let identity = Identity::new(&args.org, &args.project, &args.node, &args.key)?;
-    if !args.flash.exists() {
+    let settings = Settings::of(args)?;
+    let is_new = !settings.flash.exists();
+    if is_new {
         let table = default_table(new::USUAL_SIZE as usize)?;
-        let app = new::built_in(args.chip)?;
-        new::create(&args.flash, new::USUAL_SIZE, &table, &app)?;
-        say_made(args);
+        let app = new::built_in(settings.chip)?;
+        new::create(&settings.flash, new::USUAL_SIZE, &table, &app)?;
+        say_made(&settings);
     }
-    let mut device = VirtualDevice::open(&args.flash, identity, args.server.clone())?;
-    device.set_faults(Faults {
-        power_cut: args.power_cut_at.map(PowerCut::AtByte),
-        flip_byte: args.flip_byte,
-        self_test_fails: args.fail_self_test,
-    });
+    let (identity, server) = (settings.identity.clone(), settings.server.clone());
+    let mut device = VirtualDevice::open(&settings.flash, identity, server)?;
+    settings.apply(&mut device)?;
+    let mut observer = observer(settings.json);
+    if settings.once {
+        let settled = device.check(&mut observer)?;
+        drop(observer);
+        return outcome(&settled);
+    }
+    let targets = settings.partitions.iter().map(|plan| plan.name.clone());
+    let targets = targets.chain(settings.two_step.clone()).collect();
+    let desk = Arc::new(Desk::new(&settings.identity.node, targets));
+    let web = settings.web.as_ref();
+    let _web = web.map(|web| web.start(&desk, settings.json)).transpose()?;
+    run_for_ever(&mut device, settings.interval, &desk, &mut |event| {
+        desk.note(event);
+        observer(event);
+    })
+}
+
+/// Shows what happens, to people or to programs.
+pub(super) fn observer(json: bool) -> impl FnMut(&Event) {
     let mut screen = Screen::new(Look::stdout(), "", Duration::from_millis(8));
-    let json = args.json;
-    let mut observer = move |event: &Event| {
+    move |event: &Event| {
         if json {
             // The events are plain data: they always have a JSON form.
             let line = serde_json::to_string(event).unwrap_or_default();
@@ -98,18 +129,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         } else {
             screen.show(event);
         }
-    };
-    if args.once {
-        let settled = device.check(&mut observer)?;
-        drop(observer);
-        return outcome(&settled);
     }
-    run_for_ever(&mut device, args.interval, &mut observer)
 }
 
-fn say_made(args: &Args) {
-    let (flash, version) = (args.flash.display(), new::BUILT_IN_VERSION);
-    output::print(&if args.json {
+fn say_made(settings: &Settings) {
+    let (flash, version) = (settings.flash.display(), new::BUILT_IN_VERSION);
+    output::print(&if settings.json {
         let made =
             serde_json::json!({ "event": "made", "flash": flash.to_string(), "version": version });
         format!("{made}\n")
@@ -123,12 +148,12 @@ fn say_made(args: &Args) {
 
 fn outcome(settled: &Settled) -> anyhow::Result<()> {
     match settled {
-        Settled::UpToDate | Settled::Updated { .. } => Ok(()),
+        Settled::UpToDate | Settled::Updated { .. } | Settled::PartitionsUpdated { .. } => Ok(()),
         Settled::RolledBack { version } => {
             bail!("the new image did not confirm itself; version {version} runs again")
         }
         Settled::Refused { reason } => bail!(
-            "the image was refused ({reason}) and the server was told; what ran before runs on"
+            "an image was refused ({reason}) and the server was told; what ran before runs on"
         ),
         Settled::Later { retry_after } => match retry_after {
             Some(seconds) => bail!("the server is busy; try again in {seconds} s"),
@@ -147,6 +172,7 @@ fn outcome(settled: &Settled) -> anyhow::Result<()> {
 fn run_for_ever(
     device: &mut VirtualDevice,
     interval: Duration,
+    desk: &Desk,
     observer: &mut dyn FnMut(&Event),
 ) -> anyhow::Result<()> {
     while !output::reader_is_gone() {
@@ -154,20 +180,26 @@ fn run_for_ever(
             continue;
         };
         running.tell(observer);
+        desk.settle(&mut running)?;
         while !output::reader_is_gone() {
-            match running.poll(observer) {
+            let polled = match desk.take_order() {
+                Some(order) => running.obey(&order, observer),
+                None => running.poll(observer),
+            };
+            desk.note_end(&polled);
+            let mut wait = interval;
+            match polled {
+                // An update is at its end when the device has started again.
                 Ok(Polled::Restart | Polled::PowerLost) => break,
                 Ok(Polled::Later { retry_after }) => {
-                    let asked = Duration::from_secs(retry_after.unwrap_or(0).into());
-                    std::thread::sleep(interval.max(asked));
+                    wait = wait.max(Duration::from_secs(retry_after.unwrap_or(0).into()));
                 }
-                Ok(_) => std::thread::sleep(interval),
-                Err(error) if error.is_passing() => {
-                    report_passing(&error, interval);
-                    std::thread::sleep(interval);
-                }
+                Ok(_) => {}
+                Err(error) if error.is_passing() => report_passing(&error, interval),
                 Err(error) => return Err(error.into()),
             }
+            desk.settle(&mut running)?;
+            desk.wait(wait);
         }
     }
     Ok(())

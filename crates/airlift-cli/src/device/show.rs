@@ -1,16 +1,19 @@
 //! `airlift device show`: what is in a flash file. Reads only; the device may be running.
 
+mod partitions;
+
 use std::path::PathBuf;
 
 use airlift_device::Refusal;
 use airlift_device::flash::Region as FlashRegion;
 use airlift_device::install::EspLayout;
-use airlift_device::journal::{Journal, Phase, Record};
+use airlift_device::journal::{Journal, Phase, Record, Subject};
 use airlift_formats::esp::otadata;
 use airlift_formats::esp::partition_table::{
     DEFAULT_OFFSET, PartitionTable, PartitionType, Rules, TABLE_LEN, subtype,
 };
 use airlift_sim::board::{Board, BootError, Build, EspBoard, EspChip, Region};
+use airlift_sim::client::{DataReport, Inspection, PartitionReport};
 use airlift_sim::flash::{Flash, Geometry, Model, Nor, SimFlash, block_on};
 use anyhow::Context;
 use serde::Serialize;
@@ -36,8 +39,10 @@ struct Shown {
     partitions: Vec<ShownPartition>,
     boot: ShownBoot,
     slots: Vec<ShownSlot>,
-    /// `null`: no partition for it, or nothing was ever written there.
+    /// `null`: no partition for it, or no app update was ever begun.
     journal: Option<ShownJournal>,
+    /// The data of the app that starts next; `null`: nobody said that it has some.
+    data: Option<DataReport>,
 }
 
 #[derive(Serialize)]
@@ -50,6 +55,8 @@ struct ShownPartition {
     size: u32,
     encrypted: bool,
     readonly: bool,
+    /// What the engine knows of it; `null` for apps, and if there is no journal.
+    state: Option<PartitionReport>,
 }
 
 #[derive(Serialize)]
@@ -136,6 +143,8 @@ fn inspect(args: &Args) -> anyhow::Result<Shown> {
     let board =
         |flash| Ok::<_, anyhow::Error>(EspBoard::new(flash, Build::Rollback)?.with_chip(chip));
     let as_is = board(copy()?)?;
+    let boot = boot(&as_is, &mut board(copy()?)?);
+    let inspection = inspect_partitions(&copy()?, &partitions, &boot)?;
     let shown_partitions: Vec<_> = partitions
         .partitions()
         .map(|partition| ShownPartition {
@@ -148,6 +157,9 @@ fn inspect(args: &Args) -> anyhow::Result<Shown> {
             size: partition.size,
             encrypted: partition.flags.is_encrypted(),
             readonly: partition.flags.is_readonly(),
+            state: inspection
+                .as_ref()
+                .and_then(|found| partitions::state(found, partition.offset)),
         })
         .collect();
     let slots = partitions
@@ -187,14 +199,29 @@ fn inspect(args: &Args) -> anyhow::Result<Shown> {
         size,
         chip: chip.id.to_string(),
         partitions: shown_partitions,
-        boot: boot(&as_is, &mut board(copy()?)?),
+        boot,
         slots,
+        data: inspection.and_then(|found| found.data),
         journal: EspLayout::new(&partitions)
             .ok()
             .map(|layout| journal(&copy()?, layout.journal))
             .transpose()?
             .flatten(),
     })
+}
+
+/// `None`: the table does not allow updates.
+fn inspect_partitions(
+    copy: &Flash,
+    table: &PartitionTable<'_>,
+    boot: &ShownBoot,
+) -> anyhow::Result<Option<Inspection>> {
+    if EspLayout::new(table).is_err() {
+        return Ok(None);
+    }
+    let running = boot.next.as_deref();
+    let running = running.and_then(|slot| slot.strip_prefix("ota_")?.parse().ok());
+    Ok(Some(airlift_sim::client::inspect(copy, table, running)?))
 }
 
 fn chip_of(bytes: &[u8], table: &PartitionTable<'_>) -> EspChip {
@@ -253,7 +280,7 @@ fn journal(flash: &Flash, region: FlashRegion) -> anyhow::Result<Option<ShownJou
         return Ok(None);
     };
     let durable = match record.phase {
-        Phase::Downloading => Some(block_on(journal.marked(&mut flash))),
+        Phase::Downloading => Some(block_on(journal.marked(&mut flash, Subject::APP))),
         _ => None,
     };
     Ok(Some(ShownJournal {
@@ -279,6 +306,8 @@ fn phase(record: &Record) -> &'static str {
         Phase::Confirmed => "confirmed",
         Phase::RolledBack => "rolled back",
         Phase::Refused => "refused",
+        // Of other subjects than the app.
+        _ => "unknown",
     }
 }
 
@@ -292,7 +321,10 @@ fn text(look: Look, shown: &Shown) -> String {
     text += &partitions_text(look, &shown.partitions);
     text += &boot_text(look, &shown.boot);
     text += &slots_text(look, shown);
-    text + &journal_text(look, shown.journal.as_ref())
+    text += &journal_text(look, shown.journal.as_ref());
+    let states = shown.partitions.iter().filter_map(|p| p.state.as_ref());
+    text += &partitions::states_text(look, states);
+    text + &partitions::data_text(look, shown.data.as_ref())
 }
 
 fn partitions_text(look: Look, partitions: &[ShownPartition]) -> String {
@@ -380,7 +412,7 @@ fn slots_text(look: Look, shown: &Shown) -> String {
 fn journal_text(look: Look, journal: Option<&ShownJournal>) -> String {
     let heading = look.bold("Journal");
     let Some(journal) = journal else {
-        return format!("\n{heading}  empty: no update was ever begun\n");
+        return format!("\n{heading}  no update of the app was ever begun\n");
     };
     let mut text = format!(
         "\n{heading}  {}: slot {}, {} bytes, SHA-256 {}\n",

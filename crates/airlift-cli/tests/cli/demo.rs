@@ -15,7 +15,10 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let text = airlift(["demo"]).env("TMPDIR", folder.path()).run().good();
     for words in [
-        "3 of 3 devices run 2.0.0",
+        "5 of 5 devices are where they should be",
+        "the interrupted update was undone: the old content is back",
+        "storage holds the new content",
+        "step 2 of 2: model 7.1 is where the old app was",
         "POWER CUT",
         "going on at byte",
         "SHA-256 (digest)\n            what runs is untouched",
@@ -72,14 +75,23 @@ fn the_json_document_has_what_the_help_promises() {
         .collect();
     assert_eq!(
         stories,
-        ["ordinary", "power-cut", "corrupted-image", "ordinary"]
+        [
+            "ordinary",
+            "power-cut",
+            "corrupted-image",
+            "ordinary",
+            "backup-cut",
+            "two-step"
+        ]
     );
     for device in devices {
         assert_eq!(device["good"], true, "{device}");
         assert_eq!(device["problem"], Value::Null);
-        assert_eq!(device["version_before"], "1.0.0");
+        if device["story"] != "backup-cut" {
+            assert_eq!(device["version_before"], "1.0.0");
+        }
         assert_eq!(device["version_after"], "2.0.0");
-        assert!(device["sectors_erased"].as_u64().unwrap() >= size / 4096);
+        assert!(device["sectors_erased"].as_u64().unwrap() >= 256);
     }
     let number = |device: usize, name: &str| devices[device][name].as_u64().unwrap();
     assert_eq!(number(0, "bytes_fetched"), size);
@@ -93,6 +105,23 @@ fn the_json_document_has_what_the_help_promises() {
     assert_eq!(number(2, "bytes_fetched"), 2 * size);
     let events = devices[2]["events"].as_array().unwrap();
     assert!(steps(events).contains(&"refused"));
+    let (backup, two_step) = (&devices[4]["data"], &devices[5]["data"]);
+    assert_eq!(
+        (&backup["name"], &backup["put_back"]),
+        (&"storage".into(), &true.into())
+    );
+    assert_eq!(
+        (&two_step["name"], &two_step["put_back"]),
+        (&"model".into(), &Value::Null)
+    );
+    assert_eq!(
+        (&backup["whole"], &two_step["whole"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!((number(4, "power_cuts"), number(5, "power_cuts")), (1, 1));
+    assert_eq!(devices[0]["data"], Value::Null);
+    let events = devices[5]["events"].as_array().unwrap();
+    assert!(steps(events).contains(&"data-missing"), "{events:?}");
 }
 
 #[test]
@@ -120,7 +149,7 @@ fn the_same_seed_gives_the_same_demo() {
 fn one_device_is_enough_for_the_power_cut() {
     let text = airlift(["demo", "--devices", "1"]).run().good();
     assert!(
-        text.contains("POWER CUT") && text.contains("1 of 1 devices"),
+        text.contains("POWER CUT") && text.contains("3 of 3 devices"),
         "{text}"
     );
     assert_eq!(

@@ -8,3 +8,5 @@ mod full_disk;
 mod harness;
 mod killed;
 mod network;
+mod partitions;
+mod web;

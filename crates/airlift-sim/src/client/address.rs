@@ -81,6 +81,80 @@ impl fmt::Display for ServerAddress {
     }
 }
 
+/// The address of one image: `http://HOST[:PORT]/PATH[?QUERY]`, at most [`UpdateUrl::MAX_LEN`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateUrl {
+    pub(super) server: ServerAddress,
+    /// Path and query, as they go into the request.
+    pub(super) target: String,
+}
+
+/// Why a text is not the address of an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateUrlError {
+    /// The virtual device speaks plain HTTP only.
+    #[error("https is not spoken by the virtual device; use an http:// address")]
+    Https,
+    /// Another scheme, or none.
+    #[error("the address must begin with http://")]
+    Scheme,
+    /// No host, or one that cannot be.
+    #[error("the address has no usable host: write http://HOST[:PORT]/PATH")]
+    Host,
+    /// Longer than allowed.
+    #[error("the address is longer than {} bytes", UpdateUrl::MAX_LEN)]
+    TooLong,
+    /// A character that does not belong into a path.
+    #[error("the address has a character that must be percent-encoded there, or a fragment (#)")]
+    Path,
+}
+
+impl UpdateUrl {
+    /// Longest address that is taken, in bytes.
+    pub const MAX_LEN: usize = 512;
+}
+
+impl FromStr for UpdateUrl {
+    type Err = UpdateUrlError;
+
+    fn from_str(text: &str) -> Result<Self, UpdateUrlError> {
+        if text.len() > Self::MAX_LEN {
+            return Err(UpdateUrlError::TooLong);
+        }
+        let scheme = text.get(..8).unwrap_or(text).to_ascii_lowercase();
+        if scheme.starts_with("https://") {
+            return Err(UpdateUrlError::Https);
+        }
+        if !scheme.starts_with("http://") {
+            return Err(UpdateUrlError::Scheme);
+        }
+        let rest = text.get(7..).unwrap_or_default();
+        let (authority, target) = match rest.find(['/', '?', '#']) {
+            Some(end) => rest.split_at(end),
+            None => (rest, ""),
+        };
+        let server = format!("http://{authority}").parse();
+        let target = match target.strip_prefix('/') {
+            Some(_) => target.to_owned(),
+            None => format!("/{target}"),
+        };
+        if !target.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+            return Err(UpdateUrlError::Path);
+        }
+        Ok(Self {
+            server: server.map_err(|_| UpdateUrlError::Host)?,
+            target,
+        })
+    }
+}
+
+impl fmt::Display for UpdateUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.server, self.target)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +222,43 @@ mod tests {
             "https://a".parse::<ServerAddress>(),
             Err(AddressError::Https(_))
         ));
+    }
+
+    #[test]
+    fn addresses_of_images_are_read_and_written_back() {
+        for text in [
+            "http://127.0.0.1:8080/ota_update/dev/lotus/a/b",
+            "http://ota.example/a%20b?x=1&y=2",
+        ] {
+            let url: UpdateUrl = text.parse().unwrap();
+            assert_eq!(url.to_string(), text);
+        }
+        let url: UpdateUrl = "HTTP://host?x".parse().unwrap();
+        assert_eq!(url.target, "/?x");
+    }
+
+    #[test]
+    fn what_is_no_address_of_an_image_is_refused() {
+        let long = format!("http://a/{}", "x".repeat(600));
+        for (text, error) in [
+            ("https://a/b", UpdateUrlError::Https),
+            ("HTTPS://a/b", UpdateUrlError::Https),
+            ("", UpdateUrlError::Scheme),
+            ("file:///etc/passwd", UpdateUrlError::Scheme),
+            ("http:/a", UpdateUrlError::Scheme),
+            ("http://", UpdateUrlError::Host),
+            ("http:///path", UpdateUrlError::Host),
+            ("http://:80/", UpdateUrlError::Host),
+            ("http://a:0/", UpdateUrlError::Host),
+            ("http://user@a/", UpdateUrlError::Host),
+            ("http://a\r\nHost: b/", UpdateUrlError::Host),
+            ("http://a/b c", UpdateUrlError::Path),
+            ("http://a/\r\nX: y", UpdateUrlError::Path),
+            ("http://a/#b", UpdateUrlError::Path),
+            ("http://a/\u{e9}", UpdateUrlError::Path),
+            (&long, UpdateUrlError::TooLong),
+        ] {
+            assert_eq!(text.parse::<UpdateUrl>(), Err(error), "{text:?}");
+        }
     }
 }

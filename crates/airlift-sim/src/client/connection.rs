@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) struct Answered {
     stream: TcpStream,
     pub(super) head: Head,
+    /// `name` of `x-Airlift-Partition`: which partition the body is for.
+    pub(super) partition: Option<String>,
     /// Bytes of the body that came together with the head.
     early: Vec<u8>,
 }
@@ -30,20 +32,34 @@ pub(super) fn exchange(server: &ServerAddress, request: &[u8]) -> Result<Answere
     let mut line = [0; 256];
     let mut parser = HeadParser::new(&mut line);
     let mut buffer = [0; 2048];
+    let mut raw = Vec::new();
     loop {
         let received = match read(&mut stream, &mut buffer).map_err(broken)? {
             0 => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
             received => &buffer[..received],
         };
         if let Some((head, used)) = parser.push(received)? {
-            let early = received[used..].to_vec();
+            let (last, early) = received.split_at(used.min(received.len()));
+            raw.extend_from_slice(last);
             return Ok(Answered {
                 stream,
                 head,
-                early,
+                partition: named_partition(&raw),
+                early: early.to_vec(),
             });
         }
+        // The parser gives up on a head that is too long.
+        raw.extend_from_slice(received);
     }
+}
+
+/// The partition that the head of an answer names.
+fn named_partition(head: &[u8]) -> Option<String> {
+    let head = std::str::from_utf8(head).ok()?;
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case("x-airlift-partition"))?;
+    let mut parts = value.split(';').map(str::trim);
+    parts.find_map(|part| part.strip_prefix("name=").map(str::to_owned))
 }
 
 fn connect(server: &ServerAddress) -> Result<TcpStream, DeviceError> {

@@ -1,19 +1,23 @@
 //! The device: a board, its flash file, and the engine from boot to boot.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use airlift_device::install::{EspLayout, EspOtadata};
 use airlift_device::notify::esp_http::{Report, State, is_report_text};
+use airlift_device::partition::Partition;
 use airlift_device::{Outcome, Refusal, Status, Updater};
 use airlift_formats::esp::app_image::{ChipId, HEADER_LEN, Header, MAGIC};
 use airlift_formats::esp::partition_table::{DEFAULT_OFFSET, PartitionTable, Rules, TABLE_LEN};
-use md5::{Digest as _, Md5};
-use sha2::Sha256;
 
+use super::app::App;
+use super::plan::{Ground, Planned};
 use super::provision::{SECTOR, WORD};
-use super::{DeviceError, Event, Faults, Identity, ServerAddress};
-use crate::board::{AppSummary, Board, Booted, Build, EspBoard, EspChip, Region, Slot};
-use crate::flash::{Flash, FlashError, Geometry, Nor, SimFlash, block_on};
+use super::recovery::Told;
+use super::transfer::BUFFER;
+use super::{DeviceError, Event, Faults, Identity, PartitionPlan, PlanError, ServerAddress};
+use crate::board::{Board, Build, EspBoard, EspChip, Region, Slot};
+use crate::flash::{Flash, Geometry, Nor, SimFlash, block_on};
 
 /// More restarts in a row than any update needs.
 const MAX_RESTARTS: u32 = 12;
@@ -42,6 +46,18 @@ pub(super) struct Parts {
     pub(super) offered_version: Option<String>,
     /// Where the stream was when the power failed between two flash operations.
     pub(super) cut_at_byte: Option<u32>,
+    /// The partitions of the table.
+    pub(super) named: Vec<(String, Partition)>,
+    /// Those that are updated.
+    pub(super) planned: Vec<Planned>,
+    /// Name of the data release that goes with the app.
+    pub(super) two_step: Option<String>,
+    /// Versions that were offered for partitions, by name, with the digest that they belong to. A device forgets them when it is switched off.
+    pub(super) versions: HashMap<String, ([u8; 32], String)>,
+    /// Refusals of partitions that the journal does not know of, and results of data: by name.
+    pub(super) unsaved: HashMap<String, Due>,
+    pub(super) rules: Rules,
+    pub(super) layout: EspLayout,
 }
 
 /// What a device did since it was opened.
@@ -82,7 +98,12 @@ impl VirtualDevice {
             chip_of(&mut nor, &table, size)
         };
         let rules = Rules::new(u32::try_from(size).unwrap_or(u32::MAX)).without_md5();
-        let layout = EspLayout::new(&PartitionTable::parse(&table, &rules)?)?;
+        let table = PartitionTable::parse(&table, &rules)?;
+        let layout = EspLayout::new(&table)?;
+        let named = table
+            .partitions()
+            .map(|partition| (partition.name.to_string(), Partition::from(&partition)))
+            .collect();
         let board = EspBoard::new(flash.clone(), Build::Rollback)?.with_chip(EspChip::new(chip));
         Ok(Self {
             parts: Parts {
@@ -94,9 +115,70 @@ impl VirtualDevice {
                 counters: Counters::default(),
                 offered_version: None,
                 cut_at_byte: None,
+                named,
+                planned: Vec::new(),
+                two_step: None,
+                versions: HashMap::new(),
+                unsaved: HashMap::new(),
+                rules,
+                layout,
             },
             layout,
         })
+    }
+
+    /// As [`open`](Self::open), for a device that asks no server: it is only [updated by hand](Running::put).
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_offline(path: &Path) -> Result<Self, DeviceError> {
+        // Never said to anybody.
+        let identity = Identity {
+            organization: String::new(),
+            project: String::new(),
+            node: String::new(),
+            key: String::new(),
+            mac: [0; 6],
+        };
+        let nowhere = ServerAddress {
+            authority: String::new(),
+            host: String::new(),
+            port: 0,
+            prefix: String::new(),
+        };
+        Self::open(path, identity, nowhere)
+    }
+
+    /// Which partitions are updated from now on, and whether the app works with data in the other slot, whose releases have this name.
+    ///
+    /// # Errors
+    /// If a plan does not suit the flash; nothing has changed then.
+    pub fn set_partitions(
+        &mut self,
+        plans: &[PartitionPlan],
+        two_step: Option<&str>,
+    ) -> Result<(), PlanError> {
+        let ground = Ground {
+            named: &self.parts.named,
+            layout: &self.layout,
+            two_step: two_step.is_some(),
+        };
+        self.parts.planned = ground.resolve_all(plans)?;
+        self.parts.two_step = two_step.map(str::to_owned);
+        Ok(())
+    }
+
+    /// Whether a plan suits the flash, for [`Running::put`].
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_plan(&self, plan: &PartitionPlan) -> Result<(), PlanError> {
+        let ground = Ground {
+            named: &self.parts.named,
+            layout: &self.layout,
+            two_step: false,
+        };
+        ground.resolve(plan).map(|_| ())
     }
 
     /// Who it is.
@@ -160,7 +242,7 @@ impl VirtualDevice {
     }
 }
 
-type Engine<'d> = Updater<'d, SimFlash<WORD, SECTOR>, EspOtadata>;
+pub(super) type Engine<'d> = Updater<'d, SimFlash<WORD, SECTOR>, EspOtadata>;
 
 impl Parts {
     /// One boot. `None`: the device has to restart.
@@ -186,7 +268,19 @@ impl Parts {
             .map_err(|_| crate::board::EspFlashError { sector: 0 })?;
         let slots = layout.slots().len() as u8;
         let boot = EspOtadata::new(layout.otadata, slots);
-        let mut updater = block_on(Updater::start(flash, boot, layout.layout(), running))?;
+        let mut mechanism = Told::default();
+        let mut buffer = [0; BUFFER];
+        let recovered = block_on(Updater::recover(
+            flash,
+            boot,
+            layout.layout(),
+            running,
+            &mut mechanism,
+            &mut buffer,
+        ));
+        let mut updater = recovered?;
+        self.tell_of_recovery(&mechanism, on);
+        self.tell_of_damage(&mut updater, on)?;
         match updater.status() {
             Status::OnTrial { .. } if std::mem::take(&mut self.faults.self_test_fails) => {
                 block_on(updater.reject(SELF_TEST_FAILED))?;
@@ -218,6 +312,15 @@ impl Parts {
         }
         let app = App::read(&self.flash, booted)?;
         Ok(Some((updater, app)))
+    }
+
+    /// Name of the partition at this address.
+    pub(super) fn name_of(&self, offset: u32) -> String {
+        let mut named = self.named.iter();
+        match named.find(|(_, partition)| partition.region.offset == offset) {
+            Some((name, _)) => name.clone(),
+            None => format!("{offset:#x}"),
+        }
     }
 
     /// The power went.
@@ -265,40 +368,6 @@ fn chip_of(nor: &mut Nor, table: &[u8; TABLE_LEN], size: usize) -> ChipId {
 
 pub(super) fn slot_name(slot: u8) -> String {
     Slot::Ota(slot).to_string()
-}
-
-/// The running app, and what a device can say of it.
-pub(super) struct App {
-    pub(super) summary: AppSummary,
-    pub(super) md5: [u8; 16],
-    /// As ESP-IDF computes it: the digest at the end of the image, which does not cover itself; without one, that of all
-    /// bytes.
-    pub(super) sha256: [u8; 32],
-}
-
-impl App {
-    fn read(flash: &Flash, booted: Booted) -> Result<Self, DeviceError> {
-        let mut image = vec![0; booted.app.length as usize];
-        flash
-            .lock()
-            .read(booted.region.offset, &mut image)
-            .map_err(airlift_device::Error::<FlashError>::Flash)?;
-        let hash_appended = image.get(23) == Some(&1);
-        let sha256 = match image.last_chunk() {
-            Some(appended) if hash_appended => *appended,
-            _ => Sha256::digest(&image).into(),
-        };
-        Ok(Self {
-            summary: booted.app,
-            md5: Md5::digest(&image).into(),
-            sha256,
-        })
-    }
-
-    /// The version, if it can be sent in a header.
-    pub(super) fn version(&self) -> Option<&str> {
-        Some(self.summary.version.as_str()).filter(|version| is_report_text(version))
-    }
 }
 
 /// A device that is on: see [`poll`](Self::poll).

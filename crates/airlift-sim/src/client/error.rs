@@ -61,6 +61,17 @@ pub enum DeviceError {
     /// An image whose digest is not known beforehand is not taken.
     #[error("the server sent no x-SHA256 with the image: what cannot be verified is not installed")]
     NoDigest,
+    /// The answer to a question for one partition does not say that it is for that partition.
+    #[error(
+        "the server sent something that it does not call the data for the partition {partition}: it may not know data for partitions"
+    )]
+    OtherPartition {
+        /// What was asked for.
+        partition: String,
+    },
+    /// The partitions of the configuration do not suit the flash.
+    #[error("{0}")]
+    Plan(#[from] super::PlanError),
     /// The request cannot be built.
     #[error("cannot ask for updates: {0}")]
     Request(#[from] EncodeError),
@@ -83,6 +94,7 @@ impl DeviceError {
                 | Self::Http(_)
                 | Self::Answer(_)
                 | Self::NoDigest
+                | Self::OtherPartition { .. }
         )
     }
 }

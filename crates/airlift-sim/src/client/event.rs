@@ -111,6 +111,137 @@ pub enum Event {
         /// What it was told.
         state: &'static str,
     },
+    /// Somebody ordered an update from an address.
+    Ordered {
+        /// The address.
+        url: String,
+        /// The partition that it is for; `None`: an app.
+        partition: Option<String>,
+    },
+    /// The device asks the server for the data of a partition.
+    PartitionNotify {
+        /// The partition.
+        partition: String,
+        /// It has this many bytes already and asks for the rest.
+        resume_at: Option<u32>,
+        /// What it tells of the partition's last update.
+        report: Option<&'static str>,
+    },
+    /// The server has nothing new for a partition.
+    PartitionUpToDate {
+        /// The partition.
+        partition: String,
+    },
+    /// There is new content for a partition, and the update begins.
+    PartitionOffered {
+        /// The partition.
+        partition: String,
+        /// Its version, if it is known.
+        version: Option<String>,
+        /// Its length in bytes.
+        size: u32,
+        /// The first byte that is wanted: 0, or where the update stopped before.
+        offset: u32,
+    },
+    /// The old content of a partition was copied away, and the copy was verified.
+    PartitionSaved {
+        /// The partition.
+        partition: String,
+        /// Bytes that were copied.
+        bytes: u32,
+    },
+    /// More of a partition's new content has arrived.
+    PartitionProgress {
+        /// The partition.
+        partition: String,
+        /// Bytes that are there.
+        at: u32,
+        /// Bytes that it has.
+        size: u32,
+    },
+    /// A partition holds its new content.
+    PartitionUpdated {
+        /// The partition.
+        partition: String,
+        /// The version, if it is known.
+        version: Option<String>,
+        /// SHA-256 of the content.
+        sha256: String,
+    },
+    /// The new content of a partition was no good, or was given up, and the old one was put back.
+    PartitionRestored {
+        /// The partition.
+        partition: String,
+        /// The cause as one word, as it is told to the server.
+        reason: String,
+        /// The cause for people.
+        message: String,
+    },
+    /// New content for a partition was refused.
+    PartitionRefused {
+        /// The partition.
+        partition: String,
+        /// The cause as one word, as it is told to the server.
+        reason: String,
+        /// The cause for people.
+        message: String,
+        /// The partition holds its old content.
+        whole: bool,
+    },
+    /// At boot, an interrupted update of a partition was undone, or finished.
+    PartitionRecovered {
+        /// The partition.
+        partition: String,
+        /// What it holds: `old` content or `new`.
+        content: &'static str,
+    },
+    /// At boot, a partition is not whole: its update was interrupted.
+    PartitionDamaged {
+        /// The partition.
+        partition: String,
+        /// Bytes of the new content that are durable.
+        durable: u32,
+        /// Bytes that the new content has.
+        size: u32,
+        /// There is a copy of the old content.
+        copy: bool,
+    },
+    /// The server knows how the last update of a partition ended.
+    PartitionReported {
+        /// The partition.
+        partition: String,
+        /// What it was told.
+        state: &'static str,
+    },
+    /// Step one of two: the app to come works with these data.
+    DataPlanned {
+        /// Name of the data's release.
+        name: String,
+        /// Their version.
+        version: String,
+        /// Their length in bytes.
+        size: u32,
+    },
+    /// At boot, the app knows that its data are not there.
+    DataMissing {
+        /// Their version.
+        version: String,
+        /// Their length in bytes.
+        size: u32,
+        /// Where to get them.
+        source: String,
+        /// Bytes that are durable.
+        durable: u32,
+    },
+    /// Step two of two: the data are in the other slot.
+    DataPresent {
+        /// Name of the data's release.
+        name: String,
+        /// Their version.
+        version: String,
+        /// Their SHA-256.
+        sha256: String,
+    },
 }
 
 impl fmt::Display for Event {
@@ -194,6 +325,117 @@ impl fmt::Display for Event {
             }
             Self::PowerCut { message } => write!(f, "power cut {message}"),
             Self::Reported { state } => write!(f, "report    the server knows: {state}"),
+            Self::Ordered { url, partition } => match partition {
+                Some(partition) => write!(f, "order     {partition} from {url}"),
+                None => write!(f, "order     an app from {url}"),
+            },
+            Self::PartitionNotify {
+                partition,
+                resume_at,
+                report,
+            } => {
+                write!(f, "notify    asks for the partition {partition}")?;
+                if let Some(report) = report {
+                    write!(f, ", reporting \"{report}\"")?;
+                }
+                match resume_at {
+                    Some(at) => write!(f, ", wanting the rest from byte {at}"),
+                    None => Ok(()),
+                }
+            }
+            Self::PartitionUpToDate { partition } => {
+                write!(f, "notify    nothing new for {partition}")
+            }
+            Self::PartitionOffered {
+                partition,
+                version,
+                size,
+                offset,
+            } => {
+                let version = version.as_deref().unwrap_or("of unknown version");
+                write!(f, "download  {partition}: {version}, {size} bytes")?;
+                match offset {
+                    0 => Ok(()),
+                    offset => write!(f, ", resumed at byte {offset}"),
+                }
+            }
+            Self::PartitionSaved { partition, bytes } => write!(
+                f,
+                "save      {partition}: {bytes} bytes of old content copied away and verified"
+            ),
+            Self::PartitionProgress {
+                partition,
+                at,
+                size,
+            } => write!(f, "download  {partition}: {at} of {size} bytes"),
+            Self::PartitionUpdated {
+                partition, sha256, ..
+            } => {
+                let digest = sha256.get(..16).unwrap_or(sha256);
+                write!(
+                    f,
+                    "update    {partition} holds the new content, SHA-256 {digest}..."
+                )
+            }
+            Self::PartitionRestored {
+                partition,
+                reason,
+                message,
+            } => write!(
+                f,
+                "restore   {partition} holds its old content again: {message} ({reason})"
+            ),
+            Self::PartitionRefused {
+                partition,
+                reason,
+                message,
+                whole,
+            } => {
+                write!(f, "refused   {partition}: {message} ({reason})")?;
+                if *whole {
+                    f.write_str("; its content is untouched")
+                } else {
+                    f.write_str("; it is not whole")
+                }
+            }
+            Self::PartitionRecovered { partition, content } => {
+                write!(
+                    f,
+                    "recover   {partition} is whole again, with its {content} content"
+                )
+            }
+            Self::PartitionDamaged {
+                partition,
+                durable,
+                size,
+                ..
+            } => write!(
+                f,
+                "damage    {partition} is not whole: {durable} of {size} bytes of its update are there"
+            ),
+            Self::PartitionReported { partition, state } => {
+                write!(f, "report    the server knows of {partition}: {state}")
+            }
+            Self::DataPlanned {
+                name,
+                version,
+                size,
+            } => write!(
+                f,
+                "plan      the app works with {name} {version}, {size} bytes"
+            ),
+            Self::DataMissing {
+                version,
+                size,
+                source,
+                durable,
+            } => write!(
+                f,
+                "data      missing: version {version}, {durable} of {size} bytes, from {source}"
+            ),
+            Self::DataPresent { name, version, .. } => {
+                write!(f, "data      {name} {version} are in the other slot")
+            }
         }
     }
 }

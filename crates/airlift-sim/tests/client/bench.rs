@@ -57,6 +57,60 @@ pub(crate) fn image(chip: ChipId, project: &str, version: &str, size: usize) -> 
     }
 }
 
+/// Data of `size` bytes.
+pub(crate) fn data(version: &str, size: usize) -> Image {
+    let seed = Sha256::digest(version);
+    Image {
+        bytes: (0..size).map(|i| seed[i % 32] ^ (i / 32) as u8).collect(),
+        version: version.to_owned(),
+    }
+}
+
+/// A door as an Airlift server has it: an app, and data for partitions by name.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) app: Option<Image>,
+    pub(crate) data: Vec<(&'static str, Image)>,
+}
+
+impl Door {
+    /// What it answers, as long as nobody changes what it has.
+    pub(crate) fn open(door: &Arc<Mutex<Self>>) -> impl FnMut(&str) -> Vec<u8> + Send + use<> {
+        let door = Arc::clone(door);
+        move |request| door.lock().unwrap().answer(request)
+    }
+
+    fn answer(&self, request: &str) -> Vec<u8> {
+        let asked = request
+            .lines()
+            .find_map(|line| line.strip_prefix("x-Airlift-Partition: name="));
+        let (image, named) = match asked {
+            None => (self.app.as_ref(), String::new()),
+            Some(asked) => {
+                let name = asked.split(';').next().unwrap();
+                let mut data = self.data.iter();
+                let image = data.find(|(of, _)| *of == name).map(|(_, image)| image);
+                (image, format!("x-Airlift-Partition: name={name}\r\n"))
+            }
+        };
+        let runs = |image: &Image| match asked {
+            None => request.contains(&format!("x-ESP32-sketch-md5: {}", image.md5())),
+            Some(asked) => asked.contains(&image.sha256()),
+        };
+        let Some(image) = image.filter(|image| !runs(image)) else {
+            return no_news()(request);
+        };
+        let part = format!("If-Range: \"{}\"\r\n", image.sha256());
+        let answer = if request.contains(&part) {
+            rest(image)(request)
+        } else {
+            offer(image)(request)
+        };
+        let end = answer.windows(2).position(|two| two == b"\r\n").unwrap() + 2;
+        [&answer[..end], named.as_bytes(), &answer[end..]].concat()
+    }
+}
+
 /// Answers every request with the whole image.
 pub(crate) fn offer(image: &Image) -> impl FnMut(&str) -> Vec<u8> + Send + use<> {
     let image = image.clone();
@@ -135,6 +189,11 @@ impl Peer {
         Self { address, requests }
     }
 
+    /// An address of this server.
+    pub(crate) fn url(&self, target: &str) -> String {
+        format!("http://{}{target}", self.address)
+    }
+
     /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
@@ -176,11 +235,39 @@ impl Bench {
         open(&self.folder, self.server)
     }
 
+    /// What a partition holds: its first bytes.
+    pub(crate) fn holds(&mut self, offset: u32, len: usize) -> Vec<u8> {
+        let flash = self.device.flash().lock();
+        flash.cells()[offset as usize..][..len].to_vec()
+    }
+
+    /// Writes to the flash as the factory does.
+    pub(crate) fn fill(&mut self, offset: u32, bytes: &[u8]) {
+        self.device.flash().lock().overwrite(offset, bytes).unwrap();
+    }
+
+    /// Checks until a check ends without a power cut; what happened in all of them.
+    pub(crate) fn check_until_powered(&mut self) -> (Settled, Vec<Event>) {
+        let mut all = Vec::new();
+        for _ in 0..8 {
+            let (settled, events) = self.check();
+            all.extend(events);
+            match settled.unwrap() {
+                Settled::PowerLost => {}
+                settled => return (settled, all),
+            }
+        }
+        panic!("power cuts without end: {all:?}");
+    }
+
     /// One check, and what happened; progress aside.
     pub(crate) fn check(&mut self) -> (Result<Settled, DeviceError>, Vec<Event>) {
         let mut events = Vec::new();
         let settled = self.device.check(&mut |event: &Event| {
-            if !matches!(event, Event::Progress { .. }) {
+            if !matches!(
+                event,
+                Event::Progress { .. } | Event::PartitionProgress { .. }
+            ) {
                 events.push(event.clone());
             }
         });

@@ -2,6 +2,8 @@
 //! afterwards.
 
 mod bench;
+mod partitions;
+mod two_step;
 
 use airlift_formats::esp::app_image::ChipId;
 use airlift_sim::client::{DeviceError, Event, Faults, PowerCut, Settled};

@@ -1,0 +1,151 @@
+//! What the steps of partitions and data are called.
+
+use airlift_sim::client::Event;
+
+use super::{Paint, STEP};
+use crate::output::{self, Look};
+
+/// The step, its colour, and what is said of it.
+pub(super) fn words(look: Look, indent: &str, event: &Event) -> (&'static str, Paint, String) {
+    let quiet: Paint = Look::dim;
+    let next_line = format!("\n{indent}{:STEP$}", "");
+    let bytes = |count: &u32| output::size(u64::from(*count));
+    match event {
+        Event::Ordered { url, partition } => {
+            let what = partition.as_deref().unwrap_or("an app");
+            ("order", quiet, format!("{what} from {url}"))
+        }
+        Event::PartitionNotify {
+            partition,
+            resume_at,
+            report,
+        } => {
+            let mut text = match resume_at {
+                None => format!("{partition}: is there new content?"),
+                Some(at) => {
+                    let at = output::grouped(u64::from(*at));
+                    format!("{partition}: the rest, from byte {at}?")
+                }
+            };
+            if let Some(report) = report {
+                text += &format!(" (reports: {report})");
+            }
+            ("notify", quiet, text)
+        }
+        Event::PartitionUpToDate { partition } => {
+            ("notify", quiet, format!("{partition}: 304: nothing new"))
+        }
+        Event::PartitionOffered {
+            partition,
+            version,
+            size,
+            offset,
+        } => {
+            let version = version.as_deref().unwrap_or("new content");
+            let mut text = format!("{partition}: {version}, {}", bytes(size));
+            if *offset > 0 {
+                let from = output::grouped(u64::from(*offset));
+                text += &format!(", {}", look.good(&format!("going on at byte {from}")));
+            }
+            ("offer", quiet, text)
+        }
+        Event::PartitionSaved {
+            partition,
+            bytes: count,
+        } => {
+            let text = format!(
+                "{partition}: the old content, {}, copied away and verified",
+                bytes(count)
+            );
+            ("save", Look::good, text)
+        }
+        Event::PartitionUpdated {
+            partition, sha256, ..
+        } => {
+            let digest = sha256.get(..16).unwrap_or(sha256);
+            let text = format!("{partition} holds the new content, SHA-256 {digest}…");
+            ("update", Look::good, text)
+        }
+        Event::PartitionRestored {
+            partition,
+            reason,
+            message,
+        } => {
+            let text =
+                format!("{message} ({reason}){next_line}{partition} holds its old content again");
+            ("restore", Look::warn, text)
+        }
+        Event::PartitionRefused {
+            partition,
+            reason,
+            message,
+            whole,
+        } => {
+            let after = if *whole {
+                format!("{partition} is untouched")
+            } else {
+                format!("{partition} is not whole until it is updated")
+            };
+            (
+                "refuse",
+                Look::bad,
+                format!("{message} ({reason}){next_line}{after}"),
+            )
+        }
+        Event::PartitionRecovered { partition, content } => {
+            let how = match *content {
+                "new" => "the interrupted update was finished: the new content is in place",
+                _ => "the interrupted update was undone: the old content is back",
+            };
+            ("recover", Look::good, format!("{partition}: {how}"))
+        }
+        Event::PartitionDamaged {
+            partition,
+            durable,
+            size,
+            ..
+        } => {
+            let text = format!(
+                "{partition} is not whole: {} of {} of its update are there",
+                bytes(durable),
+                bytes(size)
+            );
+            ("damage", Look::warn, text)
+        }
+        Event::PartitionReported { partition, state } => (
+            "report",
+            quiet,
+            format!("the server knows of {partition}: {state}"),
+        ),
+        Event::DataPlanned {
+            name,
+            version,
+            size,
+        } => {
+            let text = format!(
+                "step 1 of 2: the new app works with {name} {version}, {}",
+                bytes(size)
+            );
+            ("plan", quiet, text)
+        }
+        Event::DataMissing {
+            version,
+            size,
+            durable,
+            ..
+        } => {
+            let text = format!(
+                "missing: version {version}, {} of {} are there",
+                bytes(durable),
+                bytes(size)
+            );
+            ("data", Look::warn, text)
+        }
+        Event::DataPresent { name, version, .. } => {
+            let text = format!("step 2 of 2: {name} {version} is where the old app was");
+            ("data", Look::good, text)
+        }
+        // The sim may grow events; one that is not known here is shown as it shows itself.
+        other => ("", quiet, other.to_string()),
+    }
+}

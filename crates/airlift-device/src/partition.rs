@@ -119,6 +119,8 @@ pub struct Job {
     pub(crate) offer: Offer,
     pub(crate) scheme: u8,
     pub(crate) copy: CopyTail,
+    /// The partition was not whole before: there is nothing in it to be saved, and to say otherwise would be a lie.
+    pub(crate) damaged: bool,
 }
 
 #[dual(AFIT)]
@@ -138,6 +140,7 @@ impl Job {
     fn record(&self, phase: Phase) -> Record {
         let mut record = Record::new(self.subject, phase, self.offer.length, self.offer.sha256);
         record.slot = self.scheme;
+        record.gone = self.damaged;
         record
     }
 
@@ -236,7 +239,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             Phase::Updated => PartitionOutcome::Updated,
             Phase::Restored => PartitionOutcome::Restored(record.reason),
             Phase::Declined => PartitionOutcome::Refused(record.reason),
-            phase if phase.is_damaged() => {
+            _ if record.is_damaged() => {
                 let tail = self.journal.tail_of(&mut self.flash, subject).await;
                 return Ok(PartitionState::Damaged {
                     offer,
@@ -297,7 +300,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             return Ok(false);
         };
         let mut record = match self.journal.find(&mut self.flash, subject).await? {
-            Some(record) if record.phase.is_damaged() => record,
+            Some(record) if record.is_damaged() => record,
             _ => return Ok(false),
         };
         let copy = CopyTail::parse(&self.journal.tail_of(&mut self.flash, subject).await);
@@ -322,6 +325,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         }
         record.progress = 0;
         record.stride = 0;
+        record.reported = false;
         if record.phase == Phase::Writing {
             // What was written of the update is about to be overwritten, and no mark may speak of it.
             record.phase = Phase::Restoring;

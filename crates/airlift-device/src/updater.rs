@@ -68,7 +68,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             number += 1;
             let record = updater.journal.find(&mut updater.flash, subject).await?;
             if let Some(partition) = subject.partition_offset()
-                && record.is_some_and(|record| record.phase.is_damaged())
+                && record.is_some_and(|record| record.is_damaged())
             {
                 return Err(Error::NotRecovered { partition });
             }

@@ -12,7 +12,9 @@ use airlift_device::verify::AnyImage;
 use airlift_device::{Error, Layout, Offer, Refusal, Status, Updater};
 use airlift_formats::esp::otadata::{Record, State};
 use airlift_formats::esp::partition_table::{self, Flags, Name, PartitionTable, PartitionType};
-use airlift_sim::flash::{Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on};
+use airlift_sim::flash::{
+    Cut, CutGrain, CutKind, Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on,
+};
 use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest as _, Sha256};
 
@@ -815,4 +817,110 @@ fn a_copy_that_did_not_take_leaves_the_partition_alone() {
     });
     let partition = STORAGE.region.offset;
     assert_eq!(done, Err(Error::NotRecovered { partition }));
+}
+
+fn assert_damaged(engine: &mut Engine) {
+    let state = state(engine, &STORAGE);
+    assert!(
+        matches!(state, PartitionState::Damaged { copy: false, .. }),
+        "{state:?}"
+    );
+}
+
+#[test]
+fn what_is_not_whole_is_not_saved_as_if_it_were() {
+    let flash = device();
+    update(&mut start(&flash), &STORAGE, Direct, &new_content(), 5000).unwrap();
+    let newer = vec![0x33; 7000];
+    for until in [300, 5000] {
+        update(&mut start(&flash), &STORAGE, BACKUP, &newer, until).unwrap();
+        assert_damaged(&mut start(&flash));
+    }
+    // Nothing can be put back, and the refusal is told all the same.
+    let mut engine = start(&flash);
+    let mut buffer = [0; 512];
+    let refused = block_on(async {
+        let begun = engine.begin_partition(&STORAGE, BACKUP, offer(b"x"), AnyImage, &mut buffer);
+        let mut download = begun.await?;
+        download.write(b"y").await?;
+        download.finish().await
+    });
+    assert_eq!(refused, Err(Error::Refused(Refusal::Digest)));
+    assert_damaged(&mut engine);
+    assert_eq!(update(&mut engine, &STORAGE, BACKUP, &newer, 7000), Ok(0));
+    assert_eq!(cells(&flash, STORAGE.region)[..7000], newer);
+}
+
+#[test]
+fn a_staged_update_of_what_is_not_whole_does_not_hide_that() {
+    let flash = device();
+    update(&mut start(&flash), &STORAGE, Direct, &new_content(), 5000).unwrap();
+    let newer = vec![0x33; 7000];
+    update(&mut start(&flash), &STORAGE, STAGED, &newer, 5000).unwrap();
+    let mut engine = start(&flash);
+    assert_damaged(&mut engine);
+    let boot = EspOtadata::new(OTADATA, 2);
+    let started = block_on(Updater::start(flash.clone(), boot, LAYOUT, Some(0)));
+    let partition = STORAGE.region.offset;
+    assert_eq!(started.map(|_| ()), Err(Error::NotRecovered { partition }));
+    // Nor does an app that takes its place away, or a bad content.
+    let mut buffer = [0; 512];
+    block_on(async {
+        let begun = engine.begin(offer(&[0xE9; 600]), AnyImage, &mut buffer);
+        begun.await?.write(&[0xE9; 600]).await
+    })
+    .unwrap();
+    assert_damaged(&mut engine);
+    let refused = block_on(async {
+        let begun = engine.begin_partition(&STORAGE, STAGED, offer(b"x"), AnyImage, &mut buffer);
+        let mut download = begun.await?;
+        download.write(b"y").await?;
+        download.finish().await
+    });
+    assert_eq!(refused, Err(Error::Refused(Refusal::Digest)));
+    assert_damaged(&mut engine);
+    assert_eq!(update(&mut engine, &STORAGE, STAGED, &newer, 7000), Ok(0));
+    assert_eq!(cells(&flash, STORAGE.region)[..7000], newer);
+}
+
+#[test]
+fn a_torn_boot_loader_does_not_take_the_place_of_the_one_that_works() {
+    let old = [0x77; 0x2000];
+    let new = vec![0xE9; 6000];
+    let spare = Region::new(0x20000, 0x2000);
+    let scheme = StagedBoot {
+        room: Room::PassiveSlot,
+        risk: BootRisk::RecoveryBootLoader(spare),
+    };
+    let mut torn = 0;
+    for at in 0.. {
+        let flash = device();
+        flash
+            .flash()
+            .lock()
+            .overwrite(LOADER.region.offset, &old)
+            .unwrap();
+        let mut engine = start(&flash);
+        flash.flash().lock().arm(Cut {
+            at,
+            grain: CutGrain::Call,
+            kind: CutKind::Clean,
+        });
+        if update(&mut engine, &LOADER, scheme, &new, 6000).is_ok() {
+            break;
+        }
+        flash.flash().lock().power_on();
+        let found = cells(&flash, LOADER.region);
+        if found != old && found[..6000] != new {
+            torn += 1;
+            // What was to make it whole has rotted.
+            let rotten = SLOTS[1].offset + 0x1000;
+            flash.flash().lock().overwrite(rotten, &[0; 4]).unwrap();
+            let mut engine = start(&flash);
+            assert_eq!(update(&mut engine, &LOADER, scheme, &new, 6000), Ok(0));
+            assert_eq!(cells(&flash, spare), old, "cut {at}");
+            assert_eq!(cells(&flash, LOADER.region)[..6000], new);
+        }
+    }
+    assert!(torn > 0);
 }

@@ -48,9 +48,10 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
         check_buffer::<F, C>(buffer)?;
         let stages = scheme.first_phase() == Phase::Staging;
         let mut record = updater.journal.find(&mut updater.flash, subject).await?;
-        if stages && record.is_some_and(|record| record.phase.is_damaged()) {
+        let mut damaged = record.is_some_and(|record| record.is_damaged());
+        if stages && damaged {
             // Its room may hold the only good copy, which is to be used before it is overwritten.
-            updater
+            damaged = !updater
                 .make_whole(subject, &mut JournalRestore, buffer, true)
                 .await?;
             record = updater.journal.find(&mut updater.flash, subject).await?;
@@ -62,10 +63,11 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             length: 0,
             sha256: [0; 32],
         };
-        let damaged = record.is_some_and(|record| record.phase.is_damaged());
-        if damaged && !stages && before.length > 0 {
-            // A retry never overwrites the only good copy.
-            copy = before;
+        if damaged && !stages {
+            // A retry never overwrites the only good copy; and where there is none, what is left of the content is none either.
+            if before.length > 0 {
+                copy = before;
+            }
         } else if let Some(room) = scheme.room() {
             let needed = scheme.needs(partition, &offer);
             copy.place = updater.check_room(room, region, needed, subject).await?;
@@ -93,6 +95,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             offer,
             scheme: scheme.code(),
             copy,
+            damaged,
         };
         let transfer =
             Transfer::new(&mut updater.flash, subject, to, 0, offer, durable, buffer).await;
@@ -213,7 +216,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             .journal
             .find(&mut self.updater.flash, subject)
             .await?;
-        if record.is_some_and(|record| record.phase.is_damaged()) {
+        if record.is_some_and(|record| record.is_damaged()) {
             let buffer = self.transfer.buffer();
             self.scheme
                 .give_up(&mut self.job, self.updater, buffer, refusal)

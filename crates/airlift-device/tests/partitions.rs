@@ -924,3 +924,29 @@ fn a_torn_boot_loader_does_not_take_the_place_of_the_one_that_works() {
     }
     assert!(torn > 0);
 }
+
+#[test]
+fn a_copy_that_could_not_be_put_back_is_not_overwritten() {
+    let flash = device();
+    let resumes = Backup {
+        after_cut: AfterCut::Resume,
+        ..BACKUP
+    };
+    update(&mut start(&flash), &STORAGE, resumes, &new_content(), 8000).unwrap();
+    // The partition takes nothing, for a while.
+    let worn = Worn {
+        flash: flash.clone(),
+        region: STORAGE.region,
+    };
+    let boot = EspOtadata::new(OTADATA, 2);
+    let mut buffer = [0; 512];
+    let mechanisms = &mut JournalRestore;
+    let engine = Updater::recover(worn, boot, LAYOUT, Some(0), mechanisms, &mut buffer);
+    let mut engine = block_on(engine).unwrap();
+    let begun = engine.begin_partition(&STORAGE, STAGED, offer(b"x"), AnyImage, &mut buffer);
+    let partition = STORAGE.region.offset;
+    let refused = Some(Error::NotRecovered { partition });
+    assert_eq!(block_on(begun).err(), refused);
+    start(&flash);
+    assert_eq!(cells(&flash, STORAGE.region), [0x11; 0x3000]);
+}

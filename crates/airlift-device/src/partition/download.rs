@@ -4,7 +4,7 @@ use super::super::install::BootControl;
 use super::super::journal::{Phase, Record, Subject};
 use super::super::updater::{Transfer, Updater, check_buffer};
 use super::super::{NorFlash, dual};
-use super::{Job, JournalRestore, Partition, RESUMES, Scheme};
+use super::{Job, JournalRestore, Partition, RESUMES, Scheme, digest_of};
 use crate::flash::Region;
 use crate::record::CopyTail;
 use crate::verify::ImageCheck;
@@ -57,6 +57,16 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             record = updater.journal.find(&mut updater.flash, subject).await?;
         }
         let before = CopyTail::parse(&updater.journal.tail_of(&mut updater.flash, subject).await);
+        if stages && damaged && before.length > 0 {
+            let (flash, place) = (&mut updater.flash, before.place);
+            let found = digest_of(flash, place, before.length, buffer).await;
+            if found.is_ok_and(|found| found == before.sha256) {
+                // The copy is good, and is all that there is: it was the partition that failed.
+                return Err(Error::NotRecovered {
+                    partition: region.offset,
+                });
+            }
+        }
         let mut copy = CopyTail {
             target: region.len,
             place: Region::default(),

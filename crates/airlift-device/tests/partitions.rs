@@ -950,3 +950,37 @@ fn a_copy_that_could_not_be_put_back_is_not_overwritten() {
     start(&flash);
     assert_eq!(cells(&flash, STORAGE.region), [0x11; 0x3000]);
 }
+
+#[test]
+fn a_partition_that_holds_a_copy_of_another_one_is_no_target() {
+    let spare = Partition::data(SPARE);
+    let new = new_content();
+    let flash = device();
+    let resumes = Backup {
+        room: Room::At(SPARE),
+        used: None,
+        after_cut: AfterCut::Resume,
+    };
+    update(&mut start(&flash), &STORAGE, resumes, &new, 8000).unwrap();
+    let refused = update(&mut start(&flash), &spare, Direct, &new, 9000);
+    let partition = STORAGE.region.offset;
+    let holds = Refusal::HoldsCopy { partition };
+    assert_eq!(refused, Err(Error::Refused(holds)));
+    assert_eq!(cells(&flash, SPARE)[..0x3000], [0x11; 0x3000]);
+
+    // What is only on its way there is gone, and nobody says that it is durable.
+    let flash = device();
+    let staged = Staged {
+        room: Room::At(SPARE),
+    };
+    update(&mut start(&flash), &STORAGE, staged, &new, 8500).unwrap();
+    let mut engine = start(&flash);
+    assert_eq!(update(&mut engine, &spare, Direct, &new, 9000), Ok(0));
+    let displaced = PartitionOutcome::Refused(Refusal::Displaced.code());
+    assert_eq!(
+        state(&mut engine, &STORAGE),
+        PartitionState::Whole {
+            last: Some((displaced, offer(&new).sha256, true))
+        }
+    );
+}

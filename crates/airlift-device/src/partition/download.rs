@@ -44,6 +44,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             return Err(Refusal::WrongKind.into());
         }
         updater.check_target(partition)?;
+        updater.check_unclaimed(region, subject).await?;
         offer.check_fits(region.len)?;
         check_buffer::<F, C>(buffer)?;
         let stages = scheme.first_phase() == Phase::Staging;
@@ -203,6 +204,10 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
                     .vacate(self.job.copy.place, self.job.subject)
                     .await?;
             }
+            // Another partition may have its copies where this one lies.
+            self.updater
+                .displace(self.job.region, self.job.subject, &[0; 32])
+                .await?;
             self.enter_first().await?;
             self.begun = true;
         }

@@ -984,3 +984,31 @@ fn a_partition_that_holds_a_copy_of_another_one_is_no_target() {
         }
     );
 }
+
+#[test]
+fn a_download_that_was_refused_does_not_touch_the_partition_any_more() {
+    let new = &new_content()[..8500];
+    // The next byte would be the first of a sector, and of what was written before.
+    for until in [8193, 8500] {
+        let flash = device();
+        let mut engine = start(&flash);
+        let mut buffer = [0; 512];
+        block_on(async {
+            let begun = engine.begin_partition(&STORAGE, BACKUP, offer(new), AnyImage, &mut buffer);
+            let mut download = begun.await.unwrap();
+            download.write(&new[..until]).await.unwrap();
+            let refused = download.write(&[0; 8500]).await;
+            assert_eq!(refused, Err(Error::Refused(Refusal::TooLong)));
+            assert_eq!(download.write(&new[until..]).await, Err(Error::State));
+            assert_eq!(download.finish().await, Err(Error::State));
+        });
+        let restored = PartitionOutcome::Restored(Refusal::TooLong.code());
+        assert_eq!(
+            state(&mut engine, &STORAGE),
+            PartitionState::Whole {
+                last: Some((restored, offer(new).sha256, false))
+            }
+        );
+        assert!(cells(&flash, STORAGE.region) == [0x11; 0x3000], "{until}");
+    }
+}

@@ -24,6 +24,8 @@ pub struct PartitionDownload<'u, 'l, 'b, F, B, C, S> {
     prepared: bool,
     /// The first bytes have been looked at, and the journal says what is being done.
     begun: bool,
+    /// It was refused.
+    closed: bool,
 }
 
 #[dual(AFIT)]
@@ -114,6 +116,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             transfer,
             prepared: false,
             begun: false,
+            closed: false,
             updater,
             check,
             scheme,
@@ -141,8 +144,9 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
     /// # Errors
     ///
     /// [`Error::Refused`] if the first bytes show that it is not for this device (the partition has not been touched then), if there are more
-    /// bytes than were offered, or if the copy could not be made.
+    /// bytes than were offered, or if the copy could not be made. A download that was refused takes nothing more: [`Error::State`].
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error<F::Error>> {
+        self.check_open()?;
         if !self.transfer.has_room_for(bytes) {
             return self.give_up(Refusal::TooLong).await;
         }
@@ -169,6 +173,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
     /// [`Error::Incomplete`] if bytes are missing: the download can go on. [`Error::Refused`] if the content is not what was offered or not
     /// good; the partition then holds its old content, except under [`Direct`](super::Direct).
     pub async fn finish(mut self) -> Result<(), Error<F::Error>> {
+        self.check_open()?;
         self.transfer.check_complete()?;
         self.flush().await?;
         let flash = &mut self.updater.flash;
@@ -216,6 +221,14 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
         Ok(())
     }
 
+    /// The partition is not touched any more once the journal says how the update ended.
+    fn check_open(&self) -> Result<(), Error<F::Error>> {
+        if self.closed {
+            return Err(Error::State);
+        }
+        Ok(())
+    }
+
     /// The last moment before anything is destroyed.
     async fn enter_first(&mut self) -> Result<(), Error<F::Error>> {
         let record = self.job.record(self.scheme.first_phase());
@@ -224,6 +237,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
     }
 
     async fn give_up(&mut self, refusal: Refusal) -> Result<(), Error<F::Error>> {
+        self.closed = true;
         // An earlier attempt may have begun what this one did not get to.
         let subject = self.job.subject;
         let record = self

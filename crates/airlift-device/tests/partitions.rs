@@ -1012,3 +1012,29 @@ fn a_download_that_was_refused_does_not_touch_the_partition_any_more() {
         assert!(cells(&flash, STORAGE.region) == [0x11; 0x3000], "{until}");
     }
 }
+
+#[test]
+fn an_app_does_not_take_the_plan_of_another_one_for_its_own() {
+    let flash = device();
+    let mut engine = start(&flash);
+    let app = [0xE9; 5000];
+    let described = DataDescription {
+        offer: offer(b"model"),
+        version: "7.2",
+        source: "http://updates.example/model.bin",
+    };
+    block_on(async {
+        let mut buffer = [0; 512];
+        let mut download = engine.begin(offer(&app), AnyImage, &mut buffer).await?;
+        download.write(&app).await?;
+        download.finish().await?;
+        // A newer app is on offer; and then it is not, or cannot be fetched.
+        engine.plan_data(&offer(b"newer"), &described).await?;
+        engine.activate().await
+    })
+    .unwrap();
+    let mut engine = start_with(&flash, 1, &mut JournalRestore).unwrap();
+    let mut text = [0; TAIL_LEN];
+    let state = block_on(engine.data_state(&mut text));
+    assert_eq!(state, Ok(DataState::Unknown));
+}

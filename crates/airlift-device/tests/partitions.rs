@@ -1038,3 +1038,51 @@ fn an_app_does_not_take_the_plan_of_another_one_for_its_own() {
     let state = block_on(engine.data_state(&mut text));
     assert_eq!(state, Ok(DataState::Unknown));
 }
+
+fn start_on(flash: &Esp, layout: Layout<'static>, running: u8) -> Engine {
+    let boot = EspOtadata::new(OTADATA, layout.slots.len() as u8);
+    let mut buffer = [0; 256];
+    let flash = flash.clone();
+    let mechanisms = &mut JournalRestore;
+    let engine = Updater::recover(flash, boot, layout, Some(running), mechanisms, &mut buffer);
+    block_on(engine).unwrap()
+}
+
+#[test]
+fn data_stay_in_their_slot_when_the_slots_change() {
+    static SMALL: [Region; 2] = [SLOTS[0], Region::new(0x14000, 0x2000)];
+    let flash = device();
+    let model = new_content();
+    let mut described = DataDescription {
+        offer: offer(&model),
+        version: "7.2",
+        source: "http://updates.example/model.bin",
+    };
+    block_on(start(&flash).want_data(&described)).unwrap();
+    let mut engine = start_on(&flash, Layout::new(&SMALL, JOURNAL), 0);
+    let mut buffer = [0; 512];
+    let begun = block_on(engine.begin_data(AnyImage, &mut buffer)).err();
+    let too_big = Refusal::TooBig {
+        length: 9000,
+        slot: 0x2000 - 64,
+    };
+    assert_eq!(begun, Some(Error::Refused(too_big)));
+
+    // Where there is no such slot any more, there is another one.
+    static THREE: [Region; 3] = [SMALL[1], SLOTS[0], Region::new(0x16000, 0x2000)];
+    static TWO: [Region; 2] = [SMALL[1], SLOTS[0]];
+    let flash = device();
+    described.offer = offer(&model[..5000]);
+    let mut engine = start_on(&flash, Layout::new(&THREE, JOURNAL), 1);
+    block_on(async {
+        engine.want_data(&described).await?;
+        let mut download = engine.begin_data(AnyImage, &mut buffer).await?;
+        download.write(&model[..5000]).await?;
+        download.finish().await
+    })
+    .unwrap();
+    let mut engine = start_on(&flash, Layout::new(&TWO, JOURNAL), 1);
+    block_on(engine.want_data(&described)).unwrap();
+    let begun = block_on(engine.begin_data(AnyImage, &mut buffer));
+    assert_eq!(begun.map(|download| download.offset()), Ok(0));
+}

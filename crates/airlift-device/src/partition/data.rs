@@ -52,7 +52,9 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let place = self.passive().ok_or(Refusal::NoSlot)?;
         let subject = Subject::data_of(slot);
         let record = self.journal.find(&mut self.flash, subject).await?;
-        let same = |record: &Record| record.phase != Phase::Missing && data.offer.is_of(record);
+        let same = |record: &Record| {
+            record.phase != Phase::Missing && record.slot == place && data.offer.is_of(record)
+        };
         if record.as_ref().is_some_and(same) {
             return Ok(());
         }
@@ -164,6 +166,8 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             length: record.length,
             sha256: record.sha256,
         };
+        // They did when they were described; the slots can have changed since.
+        offer.check_fits(region.len.saturating_sub(DATA_OFFSET))?;
         let end = offer.length.saturating_add(DATA_OFFSET);
         let durable = match record.phase {
             Phase::Present => end,

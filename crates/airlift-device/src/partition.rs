@@ -378,6 +378,9 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         if running.is_some_and(|app| app.overlaps(region)) {
             return Err(Refusal::RunningApp);
         }
+        if self.layout.factory.is_some_and(|app| app.overlaps(region)) {
+            return Err(Refusal::AppSlot);
+        }
         if self.layout.journal.overlaps(region) {
             return Err(Refusal::Journal);
         }

@@ -1086,3 +1086,21 @@ fn data_stay_in_their_slot_when_the_slots_change() {
     let begun = block_on(engine.begin_data(AnyImage, &mut buffer));
     assert_eq!(begun.map(|download| download.offset()), Ok(0));
 }
+
+#[test]
+fn the_factory_app_is_no_room_and_no_target() {
+    let layout = Layout {
+        factory: Some(SPARE),
+        ..LAYOUT
+    };
+    let flash = device();
+    let mut engine = start_on(&flash, layout, 0);
+    let room = Room::At(SPARE);
+    let backup = Backup { room, ..BACKUP };
+    let refused = Err(Error::Refused(Refusal::AppSlot));
+    assert_eq!(update(&mut engine, &STORAGE, backup, b"x", 1), refused);
+    let staged = Staged { room };
+    assert_eq!(update(&mut engine, &STORAGE, staged, b"x", 1), refused);
+    let spare = Partition::data(SPARE);
+    assert_eq!(update(&mut engine, &spare, Direct, b"x", 1), refused);
+}

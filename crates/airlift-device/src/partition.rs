@@ -320,7 +320,8 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             }),
             resumes: record.phase == Phase::Writing && record.slot & RESUMES != 0 && !asked,
         };
-        if !mechanisms.can_restore(&damaged) {
+        // The journal can speak of a layout that was, and an app can lie there now.
+        if self.check_place(damaged.region).is_err() || !mechanisms.can_restore(&damaged) {
             return Ok(false);
         }
         record.progress = 0;
@@ -353,13 +354,13 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         if pending {
             return Err(Refusal::TrialPending);
         }
-        self.check_region(partition.region)?;
-        if self
-            .layout
-            .slots
-            .iter()
-            .any(|slot| slot.overlaps(partition.region))
-        {
+        self.check_place(partition.region)
+    }
+
+    /// Refuses a region that is no partition's: the engine's, or that of any app.
+    pub(crate) fn check_place(&self, region: Region) -> Result<(), Refusal> {
+        self.check_region(region)?;
+        if self.layout.slots.iter().any(|slot| slot.overlaps(region)) {
             return Err(Refusal::AppSlot);
         }
         Ok(())

@@ -1104,3 +1104,23 @@ fn the_factory_app_is_no_room_and_no_target() {
     let spare = Partition::data(SPARE);
     assert_eq!(update(&mut engine, &spare, Direct, b"x", 1), refused);
 }
+
+#[test]
+fn a_partition_that_is_none_any_more_is_not_restored_over_an_app() {
+    static MOVED: [Region; 2] = [SLOTS[0], Region::new(0x18000, 0x4000)];
+    let flash = device();
+    update(&mut start(&flash), &STORAGE, BACKUP, &new_content(), 8000).unwrap();
+    let app = [0xE9; 0x4000];
+    flash
+        .flash()
+        .lock()
+        .overwrite(MOVED[1].offset, &app)
+        .unwrap();
+    start_on(&flash, Layout::new(&MOVED, JOURNAL), 1);
+    let mut engine = start_on(&flash, Layout::new(&MOVED, JOURNAL), 0);
+    assert!(cells(&flash, MOVED[1]) == app);
+    // Its copy is in nobody's way.
+    let room = Room::At(Region::new(0x14000, 0x4000));
+    let staged = Staged { room };
+    assert_eq!(update(&mut engine, &LOADER_AS_DATA, staged, b"x", 1), Ok(0));
+}

@@ -29,7 +29,13 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
                 && record.is_some_and(|record| record.is_damaged())
             {
                 let copy = CopyTail::parse(&self.journal.tail_of(&mut self.flash, subject).await);
-                if copy.length > 0 && copy.place.overlaps(region) {
+                // A partition that the layout has no room for any more needs no copy.
+                if copy.length > 0
+                    && copy.place.overlaps(region)
+                    && self
+                        .check_place(Region::new(partition, copy.target))
+                        .is_ok()
+                {
                     return Err(Refusal::HoldsCopy { partition }.into());
                 }
             }

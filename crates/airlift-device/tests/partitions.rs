@@ -118,7 +118,7 @@ fn state(engine: &mut Engine, partition: &Partition) -> PartitionState {
 }
 
 fn new_content() -> Vec<u8> {
-    (0..9000_u32).map(|i| (i * 7 >> 3) as u8).collect()
+    (0..9000_u32).map(|i| ((i * 7) >> 3) as u8).collect()
 }
 
 #[test]
@@ -763,12 +763,9 @@ impl NorFlash for Worn {
 
 #[test]
 fn a_copy_that_did_not_take_leaves_the_partition_alone() {
-    let run = |worn: Region,
-               partition: Partition,
-               scheme: &dyn Fn(
-        &mut Updater<'static, Worn, EspOtadata>,
-        Offer,
-    ) -> Result<(), Error<FlashError>>| {
+    type Run<'r> =
+        &'r dyn Fn(&mut Updater<'static, Worn, EspOtadata>, Offer) -> Result<(), Error<FlashError>>;
+    let run = |worn: Region, partition: Partition, scheme: Run<'_>| {
         let flash = device();
         let worn = Worn {
             flash: flash.clone(),

@@ -1121,3 +1121,17 @@ fn a_partition_that_is_none_any_more_is_not_restored_over_an_app() {
     let staged = Staged { room };
     assert_eq!(update(&mut engine, &LOADER_AS_DATA, staged, b"x", 1), Ok(0));
 }
+
+#[test]
+fn a_slot_that_becomes_the_second_boot_loader_is_named_by_nobody() {
+    let flash = device();
+    let mut engine = start(&flash);
+    let scheme = StagedBoot {
+        room: Room::At(SPARE),
+        risk: BootRisk::RecoveryBootLoader(Region::new(SLOTS[1].offset, 0x2000)),
+    };
+    assert_eq!(update(&mut engine, &LOADER, scheme, b"x", 1), Ok(0));
+    let mut boot = EspOtadata::new(OTADATA, 2);
+    let named = block_on(boot.slot_state(&mut flash.clone(), 1));
+    assert_eq!(named, Ok(SlotState::Unnamed));
+}

@@ -128,6 +128,7 @@ impl Scheme for StagedBoot {
         if let BootRisk::RecoveryBootLoader(recovery) = self.risk
             && !job.damaged
         {
+            updater.vacate(recovery, job.subject).await?;
             // The boot loader that works, before it is touched. A cut in here leaves it in its place, and the staged one too.
             let (flash, from) = (&mut updater.flash, job.region);
             let saved = copy(flash, from, from.len, recovery, false, buffer)

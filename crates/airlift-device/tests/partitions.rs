@@ -1,7 +1,7 @@
 //! Updates of partitions: what is refused before anything is touched, what each scheme leaves behind, what recovery does.
 
 use airlift_device::flash::Region;
-use airlift_device::install::{BootControl as _, EspOtadata, SlotState};
+use airlift_device::install::{BootControl as _, BootRecord, EspOtadata, SlotState};
 use airlift_device::journal::TAIL_LEN;
 use airlift_device::partition::{
     AfterCut, Backup, BootRisk, BrickRisk, Content, Damaged, DataDescription, DataState, Direct,
@@ -1134,4 +1134,62 @@ fn a_slot_that_becomes_the_second_boot_loader_is_named_by_nobody() {
     let mut boot = EspOtadata::new(OTADATA, 2);
     let named = block_on(boot.slot_state(&mut flash.clone(), 1));
     assert_eq!(named, Ok(SlotState::Unnamed));
+}
+
+/// A part that takes nothing but 64 bytes at once.
+struct Wide(Esp);
+
+impl embedded_storage_async::nor_flash::ErrorType for Wide {
+    type Error = FlashError;
+}
+
+impl embedded_storage_async::nor_flash::ReadNorFlash for Wide {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        self.0.flash().lock().read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        0x24000
+    }
+}
+
+impl NorFlash for Wide {
+    const WRITE_SIZE: usize = 64;
+    const ERASE_SIZE: usize = 4096;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        self.0.flash().lock().erase(from, to)
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        assert_eq!((offset % 64, bytes.len() % 64), (0, 0));
+        self.0.flash().lock().write(offset, bytes)
+    }
+}
+
+#[test]
+fn the_longest_words_that_are_supported_are_enough_for_everything() {
+    let flash = device();
+    let boot = BootRecord::new(OTADATA);
+    let new = new_content();
+    let mut buffer = [0; 500];
+    block_on(async {
+        let mechanisms = &mut JournalRestore;
+        let flash = Wide(flash.clone());
+        let mut engine =
+            Updater::recover(flash, boot, LAYOUT, Some(0), mechanisms, &mut buffer).await?;
+        let begun = engine.begin_partition(&STORAGE, BACKUP, offer(&new), AnyImage, &mut buffer);
+        let mut download = begun.await?;
+        download.write(&new).await?;
+        download.finish().await?;
+        let mut download = engine.begin(offer(&new), AnyImage, &mut buffer).await?;
+        download.write(&new).await?;
+        download.finish().await?;
+        engine.activate().await
+    })
+    .unwrap();
+    assert_eq!(cells(&flash, STORAGE.region)[..9000], new);
+    assert_eq!(cells(&flash, SLOTS[1])[..9000], new);
 }

@@ -1193,3 +1193,43 @@ fn the_longest_words_that_are_supported_are_enough_for_everything() {
     assert_eq!(cells(&flash, STORAGE.region)[..9000], new);
     assert_eq!(cells(&flash, SLOTS[1])[..9000], new);
 }
+
+#[test]
+fn data_that_have_moved_are_fetched_on_from_there() {
+    let flash = device();
+    let model = new_content();
+    let there = |source| DataDescription {
+        offer: offer(&model),
+        version: "7.2",
+        source,
+    };
+    let (old, new) = (there("http://old.example/"), there("http://new.example/"));
+    let mut engine = start(&flash);
+    let mut buffer = [0; 512];
+    block_on(async {
+        engine.want_data(&old).await?;
+        let mut download = engine.begin_data(AnyImage, &mut buffer).await?;
+        download.write(&model[..5000]).await?;
+        engine.want_data(&new).await
+    })
+    .unwrap();
+    let mut engine = start(&flash);
+    let mut text = [0; TAIL_LEN];
+    let fetching = DataState::Fetching(new, 4096 - 64);
+    assert_eq!(block_on(engine.data_state(&mut text)), Ok(fetching));
+    // What is known is not written again.
+    let before = flash.flash().lock().cells().to_vec();
+    block_on(engine.want_data(&new)).unwrap();
+    assert!(flash.flash().lock().cells() == before);
+    block_on(async {
+        let mut download = engine.begin_data(AnyImage, &mut buffer).await?;
+        download.write(&model[4096 - 64..]).await?;
+        download.finish().await?;
+        engine.want_data(&old).await
+    })
+    .unwrap();
+    let view = Region::new(SLOTS[1].offset + 64, 9000);
+    let present = DataState::Present(old, view);
+    assert_eq!(block_on(engine.data_state(&mut text)), Ok(present));
+    assert_eq!(cells(&flash, view), model);
+}

@@ -38,7 +38,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let slot = self.passive().ok_or(Refusal::NoSlot)?;
         let place = self.beside(slot).ok_or(Refusal::NoSlot)?;
         let app = app.sha256.first_chunk().copied().unwrap_or_default();
-        self.describe_data(slot, place, app, data).await
+        self.describe_data(slot, place, app, data, None).await
     }
 
     /// The running app works with these data from now on: for its first start, and for other data without another app. What the passive slot
@@ -55,10 +55,9 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let same = |record: &Record| {
             record.phase != Phase::Missing && record.slot == place && data.offer.is_of(record)
         };
-        if record.as_ref().is_some_and(same) {
-            return Ok(());
-        }
-        self.describe_data(slot, place, [0; APP_ID], data).await
+        let known = record.filter(same);
+        self.describe_data(slot, place, [0; APP_ID], data, known)
+            .await
     }
 
     async fn describe_data(
@@ -67,6 +66,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         place: u8,
         app: [u8; APP_ID],
         data: &DataDescription<'_>,
+        known: Option<Record>,
     ) -> Result<(), Error<F::Error>> {
         if self.is_on_trial() {
             return Err(Refusal::TrialPending.into());
@@ -90,6 +90,21 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         record.slot = place;
         let used = TEXTS + version.len() + source.len();
         let tail = tail.get(..used).unwrap_or_default();
+        if let Some(known) = known {
+            if self
+                .journal
+                .tail(&mut self.flash, subject)
+                .await
+                .get(APP_ID..used)
+                == tail.get(APP_ID..)
+            {
+                return Ok(());
+            }
+            // The same data from elsewhere: what is there of them stays.
+            record = known;
+            record.progress = self.journal.marked(&mut self.flash, subject).await;
+            record.stride = 0;
+        }
         self.journal.append(&mut self.flash, record, tail).await
     }
 

@@ -50,7 +50,7 @@ pub enum Refusal {
     Alignment,
     /// The partition, or the place for its copy, overlaps the running app.
     RunningApp,
-    /// The partition overlaps an app slot.
+    /// The partition overlaps an app slot or the factory app, or the place for its copy overlaps the factory app.
     AppSlot,
     /// The partition, or the place for its copy, overlaps the engine's journal.
     Journal,
@@ -225,7 +225,7 @@ impl fmt::Display for Refusal {
             Self::WrongKind => f.write_str("the scheme, or the image, is not for partitions of this type"),
             Self::Alignment => f.write_str("the partition, or the place for its copy, is not whole sectors inside the flash"),
             Self::RunningApp => f.write_str("the partition, or the place for its copy, overlaps the running app"),
-            Self::AppSlot => f.write_str("the partition overlaps an app slot"),
+            Self::AppSlot => f.write_str("the partition overlaps an app slot, or the place for its copy the factory app"),
             Self::Journal => f.write_str("the partition, or the place for its copy, overlaps the journal"),
             Self::BootSelection => f.write_str("the partition, or the place for its copy, overlaps the boot selection"),
             Self::CopyInPartition => f.write_str("the place for the copy overlaps the partition itself"),

@@ -9,7 +9,7 @@ mod slot_writer;
 
 use super::{NorFlash, dual};
 use crate::Error;
-use crate::flash::Region;
+use crate::flash::{ERASED, Region};
 
 pub use crate::esp_layout::{EspLayout, EspLayoutError};
 pub use crate::slot_state::SlotState;
@@ -87,13 +87,16 @@ async fn write_record<F: NorFlash>(
     address: u32,
     bytes: &[u8; 32],
 ) -> Result<(), Error<F::Error>> {
-    flash.write(address, bytes).await.map_err(Error::Flash)?;
-    let mut found = [0; 32];
-    flash
-        .read(address, &mut found)
-        .await
-        .map_err(Error::Flash)?;
-    if found == *bytes {
+    // Whole words: they can be as long as two records.
+    let mut words = [ERASED; 64];
+    for (to, from) in words.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    let len = bytes.len().next_multiple_of(F::WRITE_SIZE);
+    let words = words.get_mut(..len).unwrap_or_default();
+    flash.write(address, words).await.map_err(Error::Flash)?;
+    flash.read(address, words).await.map_err(Error::Flash)?;
+    if words.starts_with(bytes) {
         Ok(())
     } else {
         Err(Error::BootSelection)

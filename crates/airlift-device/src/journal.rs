@@ -357,6 +357,14 @@ impl Journal {
             if placed == Placed::Yes {
                 placed = self.place(flash, record, tail, blocks).await;
             }
+            if placed == Placed::Full && record.stride > 0 {
+                // An update that begins anew when it is interrupted is better than none, and one that never ends.
+                let bare = Record {
+                    stride: 0,
+                    ..*record
+                };
+                placed = self.place(flash, &bare, tail, blocks).await;
+            }
         }
         if placed == Placed::Yes {
             self.head = self.end - Self::page::<F>();

@@ -119,6 +119,8 @@ pub struct Job {
     pub(crate) offer: Offer,
     pub(crate) scheme: u8,
     pub(crate) copy: CopyTail,
+    /// The partition was not whole before: there is nothing in it to be saved, and to say otherwise would be a lie.
+    pub(crate) damaged: bool,
 }
 
 #[dual(AFIT)]
@@ -138,6 +140,7 @@ impl Job {
     fn record(&self, phase: Phase) -> Record {
         let mut record = Record::new(self.subject, phase, self.offer.length, self.offer.sha256);
         record.slot = self.scheme;
+        record.gone = self.damaged;
         record
     }
 
@@ -242,7 +245,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             Phase::Restored => PartitionOutcome::Restored(record.reason),
             Phase::Declined => PartitionOutcome::Refused(record.reason),
             Phase::Replaced => return Ok(PartitionState::OnTrial { offer }),
-            phase if phase.is_damaged() => {
+            _ if record.is_damaged() => {
                 let tail = self.journal.tail_of(&mut self.flash, subject).await;
                 return Ok(PartitionState::Damaged {
                     offer,
@@ -304,7 +307,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         };
         let mut record = match self.journal.find(&mut self.flash, subject).await? {
             // Of a set, it is not for one partition to go its own way.
-            Some(record) if record.phase.is_damaged() && !record.phase.is_of_set() => record,
+            Some(record) if record.is_damaged() && !record.phase.is_of_set() => record,
             _ => return Ok(false),
         };
         let copy = CopyTail::parse(&self.journal.tail_of(&mut self.flash, subject).await);
@@ -324,11 +327,13 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             }),
             resumes: record.phase == Phase::Writing && record.slot & RESUMES != 0 && !asked,
         };
-        if !mechanisms.can_restore(&damaged) {
+        // The journal can speak of a layout that was, and an app can lie there now.
+        if self.check_place(damaged.region).is_err() || !mechanisms.can_restore(&damaged) {
             return Ok(false);
         }
         record.progress = 0;
         record.stride = 0;
+        record.reported = false;
         if record.phase == Phase::Writing {
             // What was written of the update is about to be overwritten, and no mark may speak of it.
             record.phase = Phase::Restoring;
@@ -351,13 +356,13 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             return Err(Refusal::ReadOnly);
         }
         self.check_no_trial()?;
-        self.check_region(partition.region)?;
-        if self
-            .layout
-            .slots
-            .iter()
-            .any(|slot| slot.overlaps(partition.region))
-        {
+        self.check_place(partition.region)
+    }
+
+    /// Refuses a region that is no partition's: the engine's, or that of any app.
+    pub(crate) fn check_place(&self, region: Region) -> Result<(), Refusal> {
+        self.check_region(region)?;
+        if self.layout.slots.iter().any(|slot| slot.overlaps(region)) {
             return Err(Refusal::AppSlot);
         }
         Ok(())
@@ -386,6 +391,9 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         };
         if running.is_some_and(|app| app.overlaps(region)) {
             return Err(Refusal::RunningApp);
+        }
+        if self.layout.factory.is_some_and(|app| app.overlaps(region)) {
+            return Err(Refusal::AppSlot);
         }
         if self.layout.journal.overlaps(region) {
             return Err(Refusal::Journal);

@@ -151,14 +151,6 @@ impl Phase {
         matches!(self, Self::OnTrial | Self::Confirming)
     }
 
-    /// The partition is not whole.
-    pub(crate) const fn is_damaged(self) -> bool {
-        matches!(
-            self,
-            Self::Writing | Self::Copying | Self::Restoring | Self::Replacing | Self::Undoing
-        )
-    }
-
     /// The partition is in the hands of a set.
     pub(crate) const fn is_of_set(self) -> bool {
         matches!(self, Self::Replacing | Self::Replaced | Self::Undoing)
@@ -226,7 +218,8 @@ pub struct Record {
     pub reason: u8,
     /// The outcome has been told to the server.
     pub reported: bool,
-    /// App: the slot was needed for something else, and does not hold the image any more.
+    /// App: the slot was needed for something else, and does not hold the image any more. Partition, while new content is on its way to
+    /// another place: it was not whole when that began.
     pub gone: bool,
     /// Length of the image in bytes.
     pub length: u32,
@@ -345,6 +338,19 @@ impl Record {
     /// Whether what it says of progress can be gone on with, on a flash with these sectors.
     pub(crate) const fn is_sound(&self, sector: u32) -> bool {
         self.progress.is_multiple_of(sector) && self.stride.is_multiple_of(sector)
+    }
+
+    /// The partition is not whole.
+    pub(crate) const fn is_damaged(&self) -> bool {
+        match self.phase {
+            Phase::Writing
+            | Phase::Copying
+            | Phase::Restoring
+            | Phase::Replacing
+            | Phase::Undoing => true,
+            Phase::Staging | Phase::Ready => self.gone,
+            _ => false,
+        }
     }
 
     /// How many marks the record has behind it.

@@ -74,7 +74,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
                 return Err(Refusal::SetPending.into());
             }
             if let Some(partition) = subject.partition_offset()
-                && phase.is_damaged()
+                && record.is_some_and(|record| record.is_damaged())
             {
                 return Err(Error::NotRecovered { partition });
             }
@@ -183,6 +183,16 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
     /// [`Error::State`] if nothing is staged.
     pub async fn activate(&mut self) -> Result<(), Error<F::Error>> {
         let slot = self.in_phase(|phase| phase == Phase::Staged)?;
+        if let Some((region, app)) = self
+            .layout
+            .slots
+            .get(usize::from(slot))
+            .zip(self.journal.current())
+        {
+            // Data that were planned since for another app must not be taken for this one's.
+            let (region, app) = (*region, app.sha256);
+            self.displace(region, Subject::APP, &app).await?;
+        }
         self.note(Phase::Armed, 0).await?;
         self.boot
             .start_trial(&mut self.flash, slot, self.running)

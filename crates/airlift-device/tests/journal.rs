@@ -419,3 +419,37 @@ proptest! {
         prop_assert_eq!(current(&mut flash), Some(state(at)));
     }
 }
+
+#[test]
+fn a_record_whose_marks_have_no_room_is_kept_without_them() {
+    let geometry = Geometry::new(4, 2048, 4 * 2048).unwrap();
+    let nor = Nor::new(geometry, Model::Once);
+    let mut flash: SimFlash<4, 2048> = Flash::new(nor).typed().unwrap();
+    let region = Region::new(2048, 4096);
+    block_on(async {
+        let mut journal = Journal::mount(&mut flash, region).await;
+        // As many partitions as there can be, all of them with a tail.
+        for number in 1..12 {
+            let subject = Subject::partition(number * 2048);
+            let record = Record::new(subject, Phase::Updated, 100, [1; 32]);
+            let appended = journal.append(&mut flash, record, &[1; 48]).await;
+            assert_eq!(appended, Ok(()), "{number}");
+        }
+        let subject = Subject::partition(0x10_0000);
+        let mut record = Record::new(subject, Phase::Writing, 0x6_F000, [2; 32]);
+        record.stride = Journal::stride::<SimFlash<4, 2048>>(record.length);
+        assert_eq!(
+            journal.append(&mut flash, record, &[2; 48]).await,
+            Ok(()),
+            "nothing else would ever make room for it"
+        );
+        journal.mark(&mut flash, subject, 0).await;
+        let mut journal = Journal::mount(&mut flash, region).await;
+        record.stride = 0;
+        assert_eq!(journal.find(&mut flash, subject).await, Ok(Some(record)));
+        assert_eq!(journal.marked(&mut flash, subject).await, 0);
+        record.phase = Phase::Updated;
+        let appended = journal.append(&mut flash, record, &[2; 48]).await;
+        assert_eq!(appended, Ok(()));
+    });
+}

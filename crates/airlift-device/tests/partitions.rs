@@ -1,7 +1,7 @@
 //! Updates of partitions: what is refused before anything is touched, what each scheme leaves behind, what recovery does.
 
 use airlift_device::flash::Region;
-use airlift_device::install::{BootControl as _, EspOtadata, SlotState};
+use airlift_device::install::{BootControl as _, BootRecord, EspOtadata, SlotState};
 use airlift_device::journal::TAIL_LEN;
 use airlift_device::partition::{
     AfterCut, Backup, BootRisk, BrickRisk, Content, Damaged, DataDescription, DataState, Direct,
@@ -12,7 +12,9 @@ use airlift_device::verify::AnyImage;
 use airlift_device::{Error, Layout, Offer, Refusal, Status, Updater};
 use airlift_formats::esp::otadata::{Record, State};
 use airlift_formats::esp::partition_table::{self, Flags, Name, PartitionTable, PartitionType};
-use airlift_sim::flash::{Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on};
+use airlift_sim::flash::{
+    Cut, CutGrain, CutKind, Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on,
+};
 use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest as _, Sha256};
 
@@ -838,4 +840,422 @@ fn a_staged_app_and_the_plan_for_its_data_are_both_gone_when_the_slot_is_needed(
         block_on(engine.data_state(&mut text)),
         Ok(DataState::Unknown)
     );
+}
+
+fn assert_damaged(engine: &mut Engine) {
+    let state = state(engine, &STORAGE);
+    assert!(
+        matches!(state, PartitionState::Damaged { copy: false, .. }),
+        "{state:?}"
+    );
+}
+
+#[test]
+fn what_is_not_whole_is_not_saved_as_if_it_were() {
+    let flash = device();
+    update(&mut start(&flash), &STORAGE, Direct, &new_content(), 5000).unwrap();
+    let newer = vec![0x33; 7000];
+    for until in [300, 5000] {
+        update(&mut start(&flash), &STORAGE, BACKUP, &newer, until).unwrap();
+        assert_damaged(&mut start(&flash));
+    }
+    // Nothing can be put back, and the refusal is told all the same.
+    let mut engine = start(&flash);
+    let mut buffer = [0; 512];
+    let refused = block_on(async {
+        let begun = engine.begin_partition(&STORAGE, BACKUP, offer(b"x"), AnyImage, &mut buffer);
+        let mut download = begun.await?;
+        download.write(b"y").await?;
+        download.finish().await
+    });
+    assert_eq!(refused, Err(Error::Refused(Refusal::Digest)));
+    assert_damaged(&mut engine);
+    assert_eq!(update(&mut engine, &STORAGE, BACKUP, &newer, 7000), Ok(0));
+    assert_eq!(cells(&flash, STORAGE.region)[..7000], newer);
+}
+
+#[test]
+fn a_staged_update_of_what_is_not_whole_does_not_hide_that() {
+    let flash = device();
+    update(&mut start(&flash), &STORAGE, Direct, &new_content(), 5000).unwrap();
+    let newer = vec![0x33; 7000];
+    update(&mut start(&flash), &STORAGE, STAGED, &newer, 5000).unwrap();
+    let mut engine = start(&flash);
+    assert_damaged(&mut engine);
+    let boot = EspOtadata::new(OTADATA, 2);
+    let started = block_on(Updater::start(flash.clone(), boot, LAYOUT, Some(0)));
+    let partition = STORAGE.region.offset;
+    assert_eq!(started.map(|_| ()), Err(Error::NotRecovered { partition }));
+    // Nor does an app that takes its place away, or a bad content.
+    let mut buffer = [0; 512];
+    block_on(async {
+        let begun = engine.begin(offer(&[0xE9; 600]), AnyImage, &mut buffer);
+        begun.await?.write(&[0xE9; 600]).await
+    })
+    .unwrap();
+    assert_damaged(&mut engine);
+    let refused = block_on(async {
+        let begun = engine.begin_partition(&STORAGE, STAGED, offer(b"x"), AnyImage, &mut buffer);
+        let mut download = begun.await?;
+        download.write(b"y").await?;
+        download.finish().await
+    });
+    assert_eq!(refused, Err(Error::Refused(Refusal::Digest)));
+    assert_damaged(&mut engine);
+    assert_eq!(update(&mut engine, &STORAGE, STAGED, &newer, 7000), Ok(0));
+    assert_eq!(cells(&flash, STORAGE.region)[..7000], newer);
+}
+
+#[test]
+fn a_torn_boot_loader_does_not_take_the_place_of_the_one_that_works() {
+    let old = [0x77; 0x2000];
+    let new = vec![0xE9; 6000];
+    let spare = Region::new(0x20000, 0x2000);
+    let scheme = StagedBoot {
+        room: Room::PassiveSlot,
+        risk: BootRisk::RecoveryBootLoader(spare),
+    };
+    let mut torn = 0;
+    for at in 0.. {
+        let flash = device();
+        flash
+            .flash()
+            .lock()
+            .overwrite(LOADER.region.offset, &old)
+            .unwrap();
+        let mut engine = start(&flash);
+        flash.flash().lock().arm(Cut {
+            at,
+            grain: CutGrain::Call,
+            kind: CutKind::Clean,
+        });
+        if update(&mut engine, &LOADER, scheme, &new, 6000).is_ok() {
+            break;
+        }
+        flash.flash().lock().power_on();
+        let found = cells(&flash, LOADER.region);
+        if found != old && found[..6000] != new {
+            torn += 1;
+            // What was to make it whole has rotted.
+            let rotten = SLOTS[1].offset + 0x1000;
+            flash.flash().lock().overwrite(rotten, &[0; 4]).unwrap();
+            let mut engine = start(&flash);
+            assert_eq!(update(&mut engine, &LOADER, scheme, &new, 6000), Ok(0));
+            assert_eq!(cells(&flash, spare), old, "cut {at}");
+            assert_eq!(cells(&flash, LOADER.region)[..6000], new);
+        }
+    }
+    assert!(torn > 0);
+}
+
+#[test]
+fn a_copy_that_could_not_be_put_back_is_not_overwritten() {
+    let flash = device();
+    let resumes = Backup {
+        after_cut: AfterCut::Resume,
+        ..BACKUP
+    };
+    update(&mut start(&flash), &STORAGE, resumes, &new_content(), 8000).unwrap();
+    // The partition takes nothing, for a while.
+    let worn = Worn {
+        flash: flash.clone(),
+        region: STORAGE.region,
+    };
+    let boot = EspOtadata::new(OTADATA, 2);
+    let mut buffer = [0; 512];
+    let mechanisms = &mut JournalRestore;
+    let engine = Updater::recover(worn, boot, LAYOUT, Some(0), mechanisms, &mut buffer);
+    let mut engine = block_on(engine).unwrap();
+    let begun = engine.begin_partition(&STORAGE, STAGED, offer(b"x"), AnyImage, &mut buffer);
+    let partition = STORAGE.region.offset;
+    let refused = Some(Error::NotRecovered { partition });
+    assert_eq!(block_on(begun).err(), refused);
+    start(&flash);
+    assert_eq!(cells(&flash, STORAGE.region), [0x11; 0x3000]);
+}
+
+#[test]
+fn a_partition_that_holds_a_copy_of_another_one_is_no_target() {
+    let spare = Partition::data(SPARE);
+    let new = new_content();
+    let flash = device();
+    let resumes = Backup {
+        room: Room::At(SPARE),
+        used: None,
+        after_cut: AfterCut::Resume,
+    };
+    update(&mut start(&flash), &STORAGE, resumes, &new, 8000).unwrap();
+    let refused = update(&mut start(&flash), &spare, Direct, &new, 9000);
+    let partition = STORAGE.region.offset;
+    let holds = Refusal::HoldsCopy { partition };
+    assert_eq!(refused, Err(Error::Refused(holds)));
+    assert_eq!(cells(&flash, SPARE)[..0x3000], [0x11; 0x3000]);
+
+    // What is only on its way there is gone, and nobody says that it is durable.
+    let flash = device();
+    let staged = Staged {
+        room: Room::At(SPARE),
+    };
+    update(&mut start(&flash), &STORAGE, staged, &new, 8500).unwrap();
+    let mut engine = start(&flash);
+    assert_eq!(update(&mut engine, &spare, Direct, &new, 9000), Ok(0));
+    let displaced = PartitionOutcome::Refused(Refusal::Displaced.code());
+    assert_eq!(
+        state(&mut engine, &STORAGE),
+        PartitionState::Whole {
+            last: Some((displaced, offer(&new).sha256, true))
+        }
+    );
+}
+
+#[test]
+fn a_download_that_was_refused_does_not_touch_the_partition_any_more() {
+    let new = &new_content()[..8500];
+    // The next byte would be the first of a sector, and of what was written before.
+    for until in [8193, 8500] {
+        let flash = device();
+        let mut engine = start(&flash);
+        let mut buffer = [0; 512];
+        block_on(async {
+            let begun = engine.begin_partition(&STORAGE, BACKUP, offer(new), AnyImage, &mut buffer);
+            let mut download = begun.await.unwrap();
+            download.write(&new[..until]).await.unwrap();
+            let refused = download.write(&[0; 8500]).await;
+            assert_eq!(refused, Err(Error::Refused(Refusal::TooLong)));
+            assert_eq!(download.write(&new[until..]).await, Err(Error::State));
+            assert_eq!(download.finish().await, Err(Error::State));
+        });
+        let restored = PartitionOutcome::Restored(Refusal::TooLong.code());
+        assert_eq!(
+            state(&mut engine, &STORAGE),
+            PartitionState::Whole {
+                last: Some((restored, offer(new).sha256, false))
+            }
+        );
+        assert!(cells(&flash, STORAGE.region) == [0x11; 0x3000], "{until}");
+    }
+}
+
+#[test]
+fn an_app_does_not_take_the_plan_of_another_one_for_its_own() {
+    let flash = device();
+    let mut engine = start(&flash);
+    let app = [0xE9; 5000];
+    let described = DataDescription {
+        offer: offer(b"model"),
+        version: "7.2",
+        source: "http://updates.example/model.bin",
+    };
+    block_on(async {
+        let mut buffer = [0; 512];
+        let mut download = engine.begin(offer(&app), AnyImage, &mut buffer).await?;
+        download.write(&app).await?;
+        download.finish().await?;
+        // A newer app is on offer; and then it is not, or cannot be fetched.
+        engine.plan_data(&offer(b"newer"), &described).await?;
+        engine.activate().await
+    })
+    .unwrap();
+    let mut engine = start_with(&flash, 1, &mut JournalRestore).unwrap();
+    let mut text = [0; TAIL_LEN];
+    let state = block_on(engine.data_state(&mut text));
+    assert_eq!(state, Ok(DataState::Unknown));
+}
+
+fn start_on(flash: &Esp, layout: Layout<'static>, running: u8) -> Engine {
+    let boot = EspOtadata::new(OTADATA, layout.slots.len() as u8);
+    let mut buffer = [0; 256];
+    let flash = flash.clone();
+    let mechanisms = &mut JournalRestore;
+    let engine = Updater::recover(flash, boot, layout, Some(running), mechanisms, &mut buffer);
+    block_on(engine).unwrap()
+}
+
+#[test]
+fn data_stay_in_their_slot_when_the_slots_change() {
+    static SMALL: [Region; 2] = [SLOTS[0], Region::new(0x14000, 0x2000)];
+    let flash = device();
+    let model = new_content();
+    let mut described = DataDescription {
+        offer: offer(&model),
+        version: "7.2",
+        source: "http://updates.example/model.bin",
+    };
+    block_on(start(&flash).want_data(&described)).unwrap();
+    let mut engine = start_on(&flash, Layout::new(&SMALL, JOURNAL), 0);
+    let mut buffer = [0; 512];
+    let begun = block_on(engine.begin_data(AnyImage, &mut buffer)).err();
+    let too_big = Refusal::TooBig {
+        length: 9000,
+        slot: 0x2000 - 64,
+    };
+    assert_eq!(begun, Some(Error::Refused(too_big)));
+
+    // Where there is no such slot any more, there is another one.
+    static THREE: [Region; 3] = [SMALL[1], SLOTS[0], Region::new(0x16000, 0x2000)];
+    static TWO: [Region; 2] = [SMALL[1], SLOTS[0]];
+    let flash = device();
+    described.offer = offer(&model[..5000]);
+    let mut engine = start_on(&flash, Layout::new(&THREE, JOURNAL), 1);
+    block_on(async {
+        engine.want_data(&described).await?;
+        let mut download = engine.begin_data(AnyImage, &mut buffer).await?;
+        download.write(&model[..5000]).await?;
+        download.finish().await
+    })
+    .unwrap();
+    let mut engine = start_on(&flash, Layout::new(&TWO, JOURNAL), 1);
+    block_on(engine.want_data(&described)).unwrap();
+    let begun = block_on(engine.begin_data(AnyImage, &mut buffer));
+    assert_eq!(begun.map(|download| download.offset()), Ok(0));
+}
+
+#[test]
+fn the_factory_app_is_no_room_and_no_target() {
+    let layout = Layout {
+        factory: Some(SPARE),
+        ..LAYOUT
+    };
+    let flash = device();
+    let mut engine = start_on(&flash, layout, 0);
+    let room = Room::At(SPARE);
+    let backup = Backup { room, ..BACKUP };
+    let refused = Err(Error::Refused(Refusal::AppSlot));
+    assert_eq!(update(&mut engine, &STORAGE, backup, b"x", 1), refused);
+    let staged = Staged { room };
+    assert_eq!(update(&mut engine, &STORAGE, staged, b"x", 1), refused);
+    let spare = Partition::data(SPARE);
+    assert_eq!(update(&mut engine, &spare, Direct, b"x", 1), refused);
+}
+
+#[test]
+fn a_partition_that_is_none_any_more_is_not_restored_over_an_app() {
+    static MOVED: [Region; 2] = [SLOTS[0], Region::new(0x18000, 0x4000)];
+    let flash = device();
+    update(&mut start(&flash), &STORAGE, BACKUP, &new_content(), 8000).unwrap();
+    let app = [0xE9; 0x4000];
+    flash
+        .flash()
+        .lock()
+        .overwrite(MOVED[1].offset, &app)
+        .unwrap();
+    start_on(&flash, Layout::new(&MOVED, JOURNAL), 1);
+    let mut engine = start_on(&flash, Layout::new(&MOVED, JOURNAL), 0);
+    assert!(cells(&flash, MOVED[1]) == app);
+    // Its copy is in nobody's way.
+    let room = Room::At(Region::new(0x14000, 0x4000));
+    let staged = Staged { room };
+    assert_eq!(update(&mut engine, &LOADER_AS_DATA, staged, b"x", 1), Ok(0));
+}
+
+#[test]
+fn a_slot_that_becomes_the_second_boot_loader_is_named_by_nobody() {
+    let flash = device();
+    let mut engine = start(&flash);
+    let scheme = StagedBoot {
+        room: Room::At(SPARE),
+        risk: BootRisk::RecoveryBootLoader(Region::new(SLOTS[1].offset, 0x2000)),
+    };
+    assert_eq!(update(&mut engine, &LOADER, scheme, b"x", 1), Ok(0));
+    let mut boot = EspOtadata::new(OTADATA, 2);
+    let named = block_on(boot.slot_state(&mut flash.clone(), 1));
+    assert_eq!(named, Ok(SlotState::Unnamed));
+}
+
+/// A part that takes nothing but 64 bytes at once.
+struct Wide(Esp);
+
+impl embedded_storage_async::nor_flash::ErrorType for Wide {
+    type Error = FlashError;
+}
+
+impl embedded_storage_async::nor_flash::ReadNorFlash for Wide {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        self.0.flash().lock().read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        0x24000
+    }
+}
+
+impl NorFlash for Wide {
+    const WRITE_SIZE: usize = 64;
+    const ERASE_SIZE: usize = 4096;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        self.0.flash().lock().erase(from, to)
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        assert_eq!((offset % 64, bytes.len() % 64), (0, 0));
+        self.0.flash().lock().write(offset, bytes)
+    }
+}
+
+#[test]
+fn the_longest_words_that_are_supported_are_enough_for_everything() {
+    let flash = device();
+    let boot = BootRecord::new(OTADATA);
+    let new = new_content();
+    let mut buffer = [0; 500];
+    block_on(async {
+        let mechanisms = &mut JournalRestore;
+        let flash = Wide(flash.clone());
+        let mut engine =
+            Updater::recover(flash, boot, LAYOUT, Some(0), mechanisms, &mut buffer).await?;
+        let begun = engine.begin_partition(&STORAGE, BACKUP, offer(&new), AnyImage, &mut buffer);
+        let mut download = begun.await?;
+        download.write(&new).await?;
+        download.finish().await?;
+        let mut download = engine.begin(offer(&new), AnyImage, &mut buffer).await?;
+        download.write(&new).await?;
+        download.finish().await?;
+        engine.activate().await
+    })
+    .unwrap();
+    assert_eq!(cells(&flash, STORAGE.region)[..9000], new);
+    assert_eq!(cells(&flash, SLOTS[1])[..9000], new);
+}
+
+#[test]
+fn data_that_have_moved_are_fetched_on_from_there() {
+    let flash = device();
+    let model = new_content();
+    let there = |source| DataDescription {
+        offer: offer(&model),
+        version: "7.2",
+        source,
+    };
+    let (old, new) = (there("http://old.example/"), there("http://new.example/"));
+    let mut engine = start(&flash);
+    let mut buffer = [0; 512];
+    block_on(async {
+        engine.want_data(&old).await?;
+        let mut download = engine.begin_data(AnyImage, &mut buffer).await?;
+        download.write(&model[..5000]).await?;
+        engine.want_data(&new).await
+    })
+    .unwrap();
+    let mut engine = start(&flash);
+    let mut text = [0; TAIL_LEN];
+    let fetching = DataState::Fetching(new, 4096 - 64);
+    assert_eq!(block_on(engine.data_state(&mut text)), Ok(fetching));
+    // What is known is not written again.
+    let before = flash.flash().lock().cells().to_vec();
+    block_on(engine.want_data(&new)).unwrap();
+    assert!(flash.flash().lock().cells() == before);
+    block_on(async {
+        let mut download = engine.begin_data(AnyImage, &mut buffer).await?;
+        download.write(&model[4096 - 64..]).await?;
+        download.finish().await?;
+        engine.want_data(&old).await
+    })
+    .unwrap();
+    let view = Region::new(SLOTS[1].offset + 64, 9000);
+    let present = DataState::Present(old, view);
+    assert_eq!(block_on(engine.data_state(&mut text)), Ok(present));
+    assert_eq!(cells(&flash, view), model);
 }

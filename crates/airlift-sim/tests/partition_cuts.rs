@@ -142,6 +142,18 @@ const SCENARIOS: &[PartitionScenario] = &[
         &[Change::Data(STAGED, 3001), Change::Data(STAGED, 2002)],
     ),
     replaced(
+        "direct, replaced by a backup after the cut",
+        &[Change::Data(How::Direct, 3001), Change::Data(IN_SLOT, 2002)],
+    ),
+    replaced(
+        "direct, replaced by staged after the cut",
+        &[Change::Data(How::Direct, 3001), Change::Data(STAGED, 2002)],
+    ),
+    replaced(
+        "backup that goes on, replaced by staged",
+        &[Change::Data(RESUMES, 3001), Change::Data(STAGED, 2002)],
+    ),
+    replaced(
         "an app, replaced by a backup after the cut",
         &[
             Change::App(App::Confirms, 3001),

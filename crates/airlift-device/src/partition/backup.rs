@@ -65,8 +65,8 @@ impl Scheme for Backup {
         updater: &mut Updater<'_, F, B>,
         buffer: &mut [u8],
     ) -> Result<(), Error<F::Error>> {
-        if job.copy.length > 0 {
-            // The partition is not whole, and this is the only good copy of what it held.
+        if job.damaged {
+            // The only good copy of what it held is there already, or there is none.
             return Ok(());
         }
         updater.vacate(job.copy.place, job.subject).await?;
@@ -107,6 +107,9 @@ impl Scheme for Backup {
         refusal: Refusal,
     ) -> Result<(), Error<F::Error>> {
         job.enter(updater, Phase::Restoring, refusal.code()).await?;
+        if job.copy.length == 0 {
+            return Ok(());
+        }
         restore_now(job, updater, buffer).await
     }
 }

@@ -38,7 +38,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let slot = self.passive().ok_or(Refusal::NoSlot)?;
         let place = self.beside(slot).ok_or(Refusal::NoSlot)?;
         let app = app.sha256.first_chunk().copied().unwrap_or_default();
-        self.describe_data(slot, place, app, data).await
+        self.describe_data(slot, place, app, data, None).await
     }
 
     /// The running app works with these data from now on: for its first start, and for other data without another app. What the passive slot
@@ -52,11 +52,12 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         let place = self.passive().ok_or(Refusal::NoSlot)?;
         let subject = Subject::data_of(slot);
         let record = self.journal.find(&mut self.flash, subject).await?;
-        let same = |record: &Record| record.phase != Phase::Missing && data.offer.is_of(record);
-        if record.as_ref().is_some_and(same) {
-            return Ok(());
-        }
-        self.describe_data(slot, place, [0; APP_ID], data).await
+        let same = |record: &Record| {
+            record.phase != Phase::Missing && record.slot == place && data.offer.is_of(record)
+        };
+        let known = record.filter(same);
+        self.describe_data(slot, place, [0; APP_ID], data, known)
+            .await
     }
 
     async fn describe_data(
@@ -65,6 +66,7 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         place: u8,
         app: [u8; APP_ID],
         data: &DataDescription<'_>,
+        known: Option<Record>,
     ) -> Result<(), Error<F::Error>> {
         self.check_no_trial()?;
         let (version, source) = (data.version.as_bytes(), data.source.as_bytes());
@@ -86,6 +88,21 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         record.slot = place;
         let used = TEXTS + version.len() + source.len();
         let tail = tail.get(..used).unwrap_or_default();
+        if let Some(known) = known {
+            if self
+                .journal
+                .tail(&mut self.flash, subject)
+                .await
+                .get(APP_ID..used)
+                == tail.get(APP_ID..)
+            {
+                return Ok(());
+            }
+            // The same data from elsewhere: what is there of them stays.
+            record = known;
+            record.progress = self.journal.marked(&mut self.flash, subject).await;
+            record.stride = 0;
+        }
         self.journal.append(&mut self.flash, record, tail).await
     }
 
@@ -161,6 +178,8 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
             length: record.length,
             sha256: record.sha256,
         };
+        // They did when they were described; the slots can have changed since.
+        offer.check_fits(region.len.saturating_sub(DATA_OFFSET))?;
         let end = offer.length.saturating_add(DATA_OFFSET);
         let durable = match record.phase {
             Phase::Present => end,

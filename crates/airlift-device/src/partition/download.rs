@@ -4,7 +4,7 @@ use super::super::install::BootControl;
 use super::super::journal::{Phase, Record, Subject};
 use super::super::updater::{Transfer, Updater, check_buffer};
 use super::super::{NorFlash, dual};
-use super::{Job, JournalRestore, Partition, RESUMES, Scheme};
+use super::{Job, JournalRestore, Partition, RESUMES, Scheme, digest_of};
 use crate::flash::Region;
 use crate::record::CopyTail;
 use crate::verify::ImageCheck;
@@ -24,6 +24,8 @@ pub struct PartitionDownload<'u, 'l, 'b, F, B, C, S> {
     prepared: bool,
     /// The first bytes have been looked at, and the journal says what is being done.
     begun: bool,
+    /// It was refused.
+    closed: bool,
 }
 
 #[dual(AFIT)]
@@ -45,18 +47,30 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
         }
         updater.check_target(partition)?;
         updater.check_no_set().await?;
+        updater.check_unclaimed(region, subject).await?;
         offer.check_fits(region.len)?;
         check_buffer::<F, C>(buffer)?;
         let stages = scheme.first_phase() == Phase::Staging;
         let mut record = updater.journal.find(&mut updater.flash, subject).await?;
-        if stages && record.is_some_and(|record| record.phase.is_damaged()) {
+        let mut damaged = record.is_some_and(|record| record.is_damaged());
+        if stages && damaged {
             // Its room may hold the only good copy, which is to be used before it is overwritten.
-            updater
+            damaged = !updater
                 .make_whole(subject, &mut JournalRestore, buffer, true)
                 .await?;
             record = updater.journal.find(&mut updater.flash, subject).await?;
         }
         let before = CopyTail::parse(&updater.journal.tail_of(&mut updater.flash, subject).await);
+        if stages && damaged && before.length > 0 {
+            let (flash, place) = (&mut updater.flash, before.place);
+            let found = digest_of(flash, place, before.length, buffer).await;
+            if found.is_ok_and(|found| found == before.sha256) {
+                // The copy is good, and is all that there is: it was the partition that failed.
+                return Err(Error::NotRecovered {
+                    partition: region.offset,
+                });
+            }
+        }
         let mut copy = CopyTail {
             target: region.len,
             place: Region::default(),
@@ -64,10 +78,11 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             sha256: [0; 32],
             staged: Region::default(),
         };
-        let damaged = record.is_some_and(|record| record.phase.is_damaged());
-        if damaged && !stages && before.length > 0 {
-            // A retry never overwrites the only good copy.
-            copy = before;
+        if damaged && !stages {
+            // A retry never overwrites the only good copy; and where there is none, what is left of the content is none either.
+            if before.length > 0 {
+                copy = before;
+            }
         } else if let Some(room) = scheme.room() {
             let needed = scheme.needs(partition, &offer);
             copy.place = updater.check_room(room, region, needed, subject).await?;
@@ -95,6 +110,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             offer,
             scheme: scheme.code(),
             copy,
+            damaged,
         };
         let transfer =
             Transfer::new(&mut updater.flash, subject, to, 0, offer, durable, buffer).await;
@@ -102,6 +118,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             transfer,
             prepared: false,
             begun: false,
+            closed: false,
             updater,
             check,
             scheme,
@@ -129,8 +146,9 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
     /// # Errors
     ///
     /// [`Error::Refused`] if the first bytes show that it is not for this device (the partition has not been touched then), if there are more
-    /// bytes than were offered, or if the copy could not be made.
+    /// bytes than were offered, or if the copy could not be made. A download that was refused takes nothing more: [`Error::State`].
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error<F::Error>> {
+        self.check_open()?;
         if !self.transfer.has_room_for(bytes) {
             return self.give_up(Refusal::TooLong).await;
         }
@@ -157,6 +175,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
     /// [`Error::Incomplete`] if bytes are missing: the download can go on. [`Error::Refused`] if the content is not what was offered or not
     /// good; the partition then holds its old content, except under [`Direct`](super::Direct).
     pub async fn finish(mut self) -> Result<(), Error<F::Error>> {
+        self.check_open()?;
         self.transfer.check_complete()?;
         self.flush().await?;
         let flash = &mut self.updater.flash;
@@ -192,11 +211,23 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
                     .vacate(self.job.copy.place, self.job.subject)
                     .await?;
             }
+            // Another partition may have its copies where this one lies.
+            self.updater
+                .displace(self.job.region, self.job.subject, &[0; 32])
+                .await?;
             self.enter_first().await?;
             self.begun = true;
         }
         let Updater { journal, flash, .. } = &mut *self.updater;
         self.transfer.flush(flash, journal).await?;
+        Ok(())
+    }
+
+    /// The partition is not touched any more once the journal says how the update ended.
+    fn check_open(&self) -> Result<(), Error<F::Error>> {
+        if self.closed {
+            return Err(Error::State);
+        }
         Ok(())
     }
 
@@ -208,6 +239,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
     }
 
     async fn give_up(&mut self, refusal: Refusal) -> Result<(), Error<F::Error>> {
+        self.closed = true;
         // An earlier attempt may have begun what this one did not get to.
         let subject = self.job.subject;
         let record = self
@@ -215,7 +247,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
             .journal
             .find(&mut self.updater.flash, subject)
             .await?;
-        if record.is_some_and(|record| record.phase.is_damaged()) {
+        if record.is_some_and(|record| record.is_damaged()) {
             let buffer = self.transfer.buffer();
             self.scheme
                 .give_up(&mut self.job, self.updater, buffer, refusal)

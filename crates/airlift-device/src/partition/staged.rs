@@ -76,7 +76,8 @@ impl Scheme for Staged {
         _buffer: &mut [u8],
         refusal: Refusal,
     ) -> Result<(), Error<F::Error>> {
-        job.enter(updater, Phase::Declined, refusal.code()).await
+        // It was not whole before, and is not now.
+        job.enter(updater, Phase::Restoring, refusal.code()).await
     }
 }
 
@@ -123,7 +124,11 @@ impl Scheme for StagedBoot {
         buffer: &mut [u8],
     ) -> Result<(), Error<F::Error>> {
         self.check_recovery(job, updater).await?;
-        if let BootRisk::RecoveryBootLoader(recovery) = self.risk {
+        // A boot loader that is not whole must not take the place of the one that starts the chip now.
+        if let BootRisk::RecoveryBootLoader(recovery) = self.risk
+            && !job.damaged
+        {
+            updater.vacate(recovery, job.subject).await?;
             // The boot loader that works, before it is touched. A cut in here leaves it in its place, and the staged one too.
             let (flash, from) = (&mut updater.flash, job.region);
             let saved = copy(flash, from, from.len, recovery, false, buffer)
@@ -146,7 +151,8 @@ impl Scheme for StagedBoot {
         _buffer: &mut [u8],
         refusal: Refusal,
     ) -> Result<(), Error<F::Error>> {
-        job.enter(updater, Phase::Declined, refusal.code()).await
+        // It was not whole before, and is not now.
+        job.enter(updater, Phase::Restoring, refusal.code()).await
     }
 }
 

@@ -118,7 +118,7 @@ impl<'b, C: ImageCheck> Staging<'b, C> {
             }
         };
         let record = updater.journal.find(&mut updater.flash, subject).await?;
-        if subject != Subject::APP && record.is_some_and(|record| record.phase.is_damaged()) {
+        if subject != Subject::APP && record.is_some_and(|record| record.is_damaged()) {
             // Its only good copy may be anywhere.
             let partition = subject.partition_offset().unwrap_or_default();
             return Err(Refusal::HoldsCopy { partition }.into());

@@ -26,10 +26,16 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
             let record = self.journal.find(&mut self.flash, subject).await?;
             if let Some(partition) = subject.partition_offset()
                 && subject != by
-                && record.is_some_and(|record| record.phase.is_damaged())
+                && record.is_some_and(|record| record.is_damaged())
             {
                 let copy = CopyTail::parse(&self.journal.tail_of(&mut self.flash, subject).await);
-                if copy.length > 0 && copy.place.overlaps(region) {
+                // A partition that the layout has no room for any more needs no copy.
+                if copy.length > 0
+                    && copy.place.overlaps(region)
+                    && self
+                        .check_place(Region::new(partition, copy.target))
+                        .is_ok()
+                {
                     return Err(Refusal::HoldsCopy { partition }.into());
                 }
             }
@@ -79,7 +85,12 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
             } else {
                 let held = matches!(record.phase, Phase::Saving | Phase::Staging | Phase::Ready);
                 let place = CopyTail::parse(&tail).place;
-                (held && place.overlaps(region)).then_some(Phase::Declined)
+                let after = if record.is_damaged() {
+                    Phase::Restoring
+                } else {
+                    Phase::Declined
+                };
+                (held && place.overlaps(region)).then_some(after)
             };
             if let Some(after) = after
                 && subject != by

@@ -56,14 +56,22 @@ impl<M: Machine, const W: usize, const S: usize> PartitionWorld<'_, M, W, S> {
             state,
             &contents,
             |offer, durable, copy| {
-                let Some(how) = hows
-                    .iter()
-                    .find(|how| !matches!(how, How::BootLoader { .. }))
-                else {
+                // The copy may be that of the step before.
+                let goes_on = |how: &&How| copy && matches!(how, How::Backup { resumes: true, .. });
+                let Some(how) = hows.iter().find(goes_on).or_else(|| {
+                    let mut hows = hows.iter();
+                    hows.find(|how| !matches!(how, How::BootLoader { .. }))
+                }) else {
                     return loss("the partition is not whole, and nobody writes to it");
                 };
                 let _ = (offer, durable);
                 match how {
+                    // What a direct update left in pieces stays that until the next one is whole.
+                    How::Staged(room) if !copy && hows.contains(&How::Direct) => Ok(match room {
+                        Where::Slot => passive.map(|(_, region)| region),
+                        Where::Apart => Some(self.apart),
+                    }),
+                    _ if !copy && hows.contains(&How::Direct) => Ok(None),
                     How::Direct => Ok(None),
                     How::Backup {
                         room,
@@ -243,9 +251,12 @@ fn judge_target(
             {
                 return loss("the device speaks of content that does not exist");
             }
-            if let Some(old) = &target.holds
-                && !whole(old, region)
-            {
+            let Some(old) = &target.holds else {
+                return loss(format!(
+                    "the partition was not whole, and the device says {state:?}"
+                ));
+            };
+            if !whole(old, region) {
                 return loss(format!(
                     "the old content is lost, and the device says {state:?}"
                 ));
@@ -257,6 +268,9 @@ fn judge_target(
             copy,
         } => {
             let place = excuse(offer, durable, copy)?;
+            if !copy {
+                target.holds = None;
+            }
             if let (Some(place), Some(old)) = (place, &target.holds)
                 && !whole(old, place)
             {
@@ -266,7 +280,8 @@ fn judge_target(
                 return loss("the device speaks of content that does not exist");
             };
             let part = &sent[..durable as usize];
-            if !holds(cells, region, part) {
+            if !holds(cells, region, part) && !place.is_some_and(|place| holds(cells, place, part))
+            {
                 return loss(format!(
                     "{durable} bytes are said to be durable, and are not there"
                 ));

@@ -73,6 +73,20 @@ pub(crate) struct Published {
     pub(crate) replaces: Option<i64>,
     #[serde(default)]
     pub(crate) warnings: Vec<String>,
+    /// What a Matter OTA image says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) matter: Option<PublishedMatter>,
+}
+
+/// What a Matter OTA image says of itself.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct PublishedMatter {
+    pub(crate) vendor_id: u16,
+    pub(crate) product_id: u16,
+    pub(crate) software_version: u32,
+    pub(crate) software_version_string: String,
+    /// `None`: the payload is one image.
+    pub(crate) parts: Option<u32>,
 }
 
 /// What the server knows of a device.

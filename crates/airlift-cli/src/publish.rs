@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::api::{Api, Place, Published, Upload};
+use crate::api::{Api, Place, Published, PublishedMatter, Upload};
 use crate::output::{self, Look};
 
 /// Publish a firmware image, or data for a partition
@@ -14,6 +14,8 @@ use crate::output::{self, Look};
 /// offered before. With an administrator's token, an organization or project that does not exist is created.
 ///
 /// With --partition the file is not an app but what that partition is to hold: a file system, certificates, a model, any bytes.
+///
+/// A Matter OTA image is recognised, checked to the last byte, and becomes data for the partition matter-ota.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The image, as the build makes it (app.bin), or the content of a partition (storage.bin)
@@ -50,8 +52,8 @@ pub(crate) struct Args {
     /// For this one device only
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
-    /// The file is data for this partition, not an app; it needs a --version
-    #[arg(long, value_name = "NAME", requires = "release_version")]
+    /// The file is data for this partition, not an app; it needs a --version (but for matter-ota)
+    #[arg(long, value_name = "NAME")]
     partition: Option<String>,
     /// File system that the data holds: devices ask for one by its kind [default: what the server sees in it]
     #[arg(long, value_name = "KIND", requires = "partition")]
@@ -90,6 +92,8 @@ impl FileSystem {
     }
 }
 
+/// The partition of Matter OTA images, which say their version themselves.
+const MATTER_PARTITION: &str = "matter-ota";
 /// Longest name of a partition: the label in a partition table of ESP-IDF.
 const MAX_PARTITION: usize = 16;
 /// Longest name of anything else.
@@ -97,6 +101,7 @@ const MAX_NAME: usize = 64;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     crate::log_to_stderr("warn");
+    check_version(args);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -124,6 +129,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         output::print(&summary(args, &place, &published));
     }
     Ok(())
+}
+
+/// Data does not say its version; which data does depends on the partition's name, and that is beyond clap's `requires`.
+fn check_version(args: &Args) {
+    let says_none = |partition: &String| partition != MATTER_PARTITION;
+    if args.release_version.is_none() && args.partition.as_ref().is_some_and(says_none) {
+        let message = "data for a partition does not say its version: add --version <VERSION>\n";
+        clap::Error::raw(clap::error::ErrorKind::MissingRequiredArgument, message).exit();
+    }
 }
 
 /// A name goes into an address: what a URL parser would drop or read otherwise must not get that far.
@@ -226,6 +240,9 @@ fn summary(args: &Args, place: &Place, published: &Published) -> String {
         place.organization,
         published.sha256,
     );
+    if let Some(matter) = &published.matter {
+        text += &matter_line(matter);
+    }
     for warning in &published.warnings {
         text += &format!("  note     {warning}\n");
     }
@@ -238,4 +255,20 @@ fn summary(args: &Args, place: &Place, published: &Published) -> String {
         place.key,
     );
     text
+}
+
+fn matter_line(matter: &PublishedMatter) -> String {
+    let parts = match matter.parts {
+        None => "raw payload".to_owned(),
+        Some(1) => "1 part".to_owned(),
+        Some(parts) => format!("{parts} parts"),
+    };
+    format!(
+        "  matter   vendor {:#06x}, product {:#06x}, version {} ({}), {parts}\n",
+        matter.vendor_id,
+        matter.product_id,
+        matter.software_version,
+        // Any text of the image: nothing in it may move the cursor.
+        matter.software_version_string.escape_debug(),
+    )
 }

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use airlift_formats::matter::image::ImageBuilder;
 use serde_json::Value;
 
 use crate::harness::{Field, Run as _, image};
@@ -133,4 +134,49 @@ fn an_app_is_data_if_somebody_insists() {
     let (_, body) = ask(&field, "x-Airlift-Partition: name=coprocessor\r\n");
     assert_eq!(body, app);
     field.is_at("1.1.0");
+}
+
+#[test]
+fn a_matter_image_is_published_without_a_word_about_it() {
+    let field = Field::new();
+    let image = matter_image();
+    let mut damaged = image.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    field.write("light.ota", &image);
+    field.write("damaged.ota", &damaged);
+    field.write("other.bin", b"no image");
+    let publish = |file: &str, more: &[&str]| {
+        let mut command = crate::harness::airlift(["publish", "--server", &field.server.url]);
+        command.args(crate::harness::PLACE).args(more);
+        command.env("AIRLIFT_TOKEN", &field.token);
+        command.arg(field.path(file)).run()
+    };
+    publish("damaged.ota", &[]).refused(&["damaged.ota", "digest in the header"]);
+    publish("other.bin", &["--partition", "matter-ota"])
+        .refused(&["other.bin", "not a Matter OTA image"]);
+    let headers = "x-Airlift-Partition: name=matter-ota\r\n";
+    assert_eq!(ask(&field, headers).0, "304");
+
+    let text = publish("light.ota", &[]).good();
+    for words in [
+        "as version 2.0",
+        "for      partition matter-ota (no file system) of devices",
+        "matter   vendor 0xfff1, product 0x8001, version 2 (2.0), 1 part\n",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in:\n{text}");
+    }
+    assert_eq!(ask(&field, headers), ("200".to_owned(), image));
+    let again = publish("light.ota", &["--json", "--partition", "matter-ota"]).good();
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again["created"], false);
+    assert_eq!(again["matter"]["product_id"], 0x8001);
+    field.is_at("1.1.0");
+}
+
+/// One custom part in it.
+fn matter_image() -> Vec<u8> {
+    let payload = [&[100, 0, 0, 0, 6, 0, 0, 0][..], b"sounds"].concat();
+    ImageBuilder::new(0xFFF1, 0x8001, 2, "2.0")
+        .build(&payload)
+        .expect("an image")
 }

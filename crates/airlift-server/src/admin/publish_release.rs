@@ -1,6 +1,6 @@
 //! `POST` or `PUT /api/v1/organizations/{organization}/releases?project=&key=&node=&version=&all_projects=&force=&partition=&file_system=`
 //!
-//! The body is the image: an app, or with `partition` the content of that partition.
+//! The body is the image: an app or a Matter OTA image, or with `partition` the content of that partition.
 
 use axum::Json;
 use axum::body::Body;
@@ -15,6 +15,7 @@ use super::create_organization::check_new_name;
 use super::list_releases::ListedRelease;
 use super::{Api, Problem};
 use crate::catalog::file_system::FileSystem;
+use crate::catalog::inspect::{MATTER_PARTITION, MatterImage};
 use crate::catalog::publish::{DataOrder, Order, PublishError, is_version};
 use crate::catalog::release::{Release, TargetKind};
 use crate::name;
@@ -35,7 +36,7 @@ pub(super) struct Parameters {
     partition: Option<String>,
     /// What the data holds. Default: what its bytes give away.
     file_system: Option<String>,
-    /// Default: what the image says. Data says nothing.
+    /// Default: what the image says. Data says nothing, but for a Matter OTA image.
     version: Option<String>,
     /// Publish even if the place holds images for another chip or of another project, or if data looks like an app.
     #[serde(default)]
@@ -51,6 +52,9 @@ pub(super) struct PublishedRelease {
     /// The release that this one takes the place of.
     replaces: Option<i64>,
     warnings: Vec<String>,
+    /// What a Matter OTA image says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matter: Option<MatterImage>,
 }
 
 /// Publishes an image. All or nothing: until this answers with success, devices are offered what they were offered before.
@@ -147,6 +151,7 @@ async fn publish(
         release: Release::clone(&published.release),
         offered: true,
     };
+    let matter = published.matter;
     let (created, replaces) = (published.created, published.replaces);
     Ok((
         code,
@@ -155,6 +160,7 @@ async fn publish(
             created,
             replaces,
             warnings,
+            matter,
         }),
     ))
 }
@@ -184,7 +190,12 @@ fn data(parameters: &Parameters) -> Result<Option<DataOrder>, Problem> {
         );
         return Err(Problem::bad_request("bad-name", detail));
     }
-    if parameters.version.is_none() {
+    if partition == MATTER_PARTITION {
+        if file_system.is_some_and(|given| given != FileSystem::None) {
+            let detail = "a Matter OTA image has no file system: leave file_system out";
+            return Err(Problem::bad_request("bad-parameter", detail));
+        }
+    } else if parameters.version.is_none() {
         let detail = "data does not say its version: give one with version=...";
         return Err(Problem::bad_request("version-missing", detail));
     }

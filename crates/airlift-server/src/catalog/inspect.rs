@@ -1,12 +1,14 @@
 //! What is in an image that somebody uploads: the one place where bytes of firmware are judged.
 //!
 //! The image is looked at while it streams by; nothing of it is kept. An app that passes is whole: its structure ends where
-//! the file ends, and a digest or checksum inside it holds. Data for a partition has no structure that is known here.
+//! the file ends, and a digest or checksum inside it holds. So is a Matter OTA image. Other data for a partition has no
+//! structure that is known here.
 
 mod data;
 mod esp32;
 mod esp8266;
 mod gzip;
+mod matter;
 
 use md5::Digest as _;
 
@@ -17,6 +19,8 @@ use data::DataHead;
 use esp32::Esp32;
 use esp8266::Esp8266;
 use gzip::Gzip;
+use matter::Matter;
+pub(crate) use matter::{MatterImage, PARTITION as MATTER_PARTITION};
 
 /// What was found in an acceptable image.
 #[derive(Debug, Clone)]
@@ -35,6 +39,7 @@ pub(crate) struct Inspected {
 pub(crate) enum Contents {
     App(App),
     Data(Data),
+    Matter(MatterImage),
 }
 
 /// What is known of data for a partition.
@@ -80,6 +85,7 @@ enum Format {
     Esp8266(Box<Esp8266>),
     Gzip(Box<Gzip>),
     Data(DataHead),
+    Matter(Box<Matter>),
 }
 
 /// First byte of an app image of either family.
@@ -92,7 +98,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
 const HEAD: usize = 24;
 
 impl Inspector {
-    /// For an app. `max_unpacked`: most bytes that a packed image may unpack to.
+    /// For an app, or for a Matter OTA image, which its first bytes tell apart. `max_unpacked`: most bytes that a packed image may unpack to.
     pub(crate) fn of_app(max_unpacked: u64) -> Self {
         Self::new(Format::Unknown(Vec::with_capacity(HEAD)), max_unpacked)
     }
@@ -100,6 +106,11 @@ impl Inspector {
     /// For data, which is never unpacked.
     pub(crate) fn of_data() -> Self {
         Self::new(Format::Data(DataHead::default()), 0)
+    }
+
+    /// For what has to be a Matter OTA image.
+    pub(crate) fn of_matter() -> Self {
+        Self::new(Format::Matter(Box::default()), 0)
     }
 
     fn new(format: Format, max_unpacked: u64) -> Self {
@@ -124,9 +135,10 @@ impl Inspector {
         head.extend_from_slice(missing);
         match head.as_slice() {
             [] | [MAGIC, ..] | [0x1F] | [0x1F, 0x8B, ..] => {}
+            head if head.starts_with(&matter::MAGIC) || matter::MAGIC.starts_with(head) => {}
             [first, ..] => {
                 return Err(BadImage(format!(
-                    "it starts with 0x{first:02x}, but an app image starts with 0xe9 (or 0x1f 0x8b, gzip for ESP8266)"
+                    "it starts with 0x{first:02x}, but an app image starts with 0xe9 (or 0x1f 0x8b, gzip for ESP8266; a Matter OTA image with 0x1e 0xf1 0xee 0x1b)"
                 )));
             }
         }
@@ -150,6 +162,7 @@ impl Inspector {
             Format::Esp32(image) => (Encoding::Plain, Contents::App(image.finish()?)),
             Format::Esp8266(image) => (Encoding::Plain, Contents::App(image.finish()?)),
             Format::Gzip(image) => (Encoding::Gzip, Contents::App(image.finish()?)),
+            Format::Matter(image) => (Encoding::Plain, Contents::Matter(image.finish()?)),
             Format::Data(head) => (Encoding::Plain, Contents::Data(head.finish())),
         };
         Ok(Inspected {
@@ -167,7 +180,10 @@ impl Inspector {
             return Ok(());
         };
         let head = std::mem::take(head);
-        self.format = if head.starts_with(&GZIP_MAGIC) {
+        self.format = if head.starts_with(&matter::MAGIC[..1]) {
+            // The other bytes of the magic number have been looked at, or are missing.
+            Format::Matter(Box::default())
+        } else if head.starts_with(&GZIP_MAGIC) {
             Format::Gzip(Box::new(Gzip::new(self.max_unpacked)))
         } else if esp8266::looks_like(&head) {
             Format::Esp8266(Box::new(Esp8266::new()))
@@ -186,6 +202,7 @@ impl Format {
             Self::Esp32(image) => image.update(bytes),
             Self::Esp8266(image) => image.update(bytes),
             Self::Gzip(image) => image.update(bytes),
+            Self::Matter(image) => image.update(bytes),
             Self::Data(head) => {
                 head.update(bytes);
                 Ok(())

@@ -11,7 +11,9 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::file_system::FileSystem;
-use super::inspect::{App, BadImage, Contents, Data, Inspected, Inspector};
+use super::inspect::{
+    App, BadImage, Contents, Data, Inspected, Inspector, MATTER_PARTITION, MatterImage,
+};
 use super::release::{self, Kind, Release, TargetKind};
 use super::snapshot::Organization;
 use super::{Catalog, CatalogError, MAX_UPLOADS_OF_ONE, UPLOAD_WAIT};
@@ -25,7 +27,7 @@ pub(crate) struct Order {
     pub(crate) project: String,
     pub(crate) target_kind: TargetKind,
     pub(crate) target: String,
-    /// The bytes are for a partition; otherwise they are an app.
+    /// The bytes are for a partition; otherwise they are an app or a Matter OTA image.
     pub(crate) data: Option<DataOrder>,
     /// `None`: what the image says of itself.
     pub(crate) version: Option<String>,
@@ -49,6 +51,8 @@ pub(crate) struct Published {
     /// The release that was offered at this place until now.
     pub(crate) replaces: Option<i64>,
     pub(crate) warnings: Vec<String>,
+    /// What the image says of itself, if it is a Matter OTA image.
+    pub(crate) matter: Option<MatterImage>,
 }
 
 /// Why nothing was published. Nothing of the upload is left, and what was offered still is.
@@ -152,6 +156,10 @@ impl Catalog {
                 return Err(error);
             }
         };
+        let matter = match &found.contents {
+            Contents::Matter(image) => Some(image.clone()),
+            Contents::App(_) | Contents::Data(_) => None,
+        };
         let _publishing = self.publishing.lock().await;
         let verdict = match self.judge(&order, &found) {
             Ok(verdict) => verdict,
@@ -168,6 +176,7 @@ impl Catalog {
                 created: false,
                 replaces: None,
                 warnings: verdict.warnings,
+                matter,
             });
         }
         let row = row(&order, &found, verdict.version, verdict.file_system, clock);
@@ -181,13 +190,14 @@ impl Catalog {
             created: true,
             replaces: verdict.replaces,
             warnings: verdict.warnings,
+            matter,
         })
     }
 
     /// Compares the image with what was asked for and with what the place holds.
     fn judge(&self, order: &Order, found: &Inspected) -> Result<Verdict, PublishError> {
         let organization = self.organization(&order.organization.name);
-        let partition = order.data.as_ref().map(|data| data.partition.as_str());
+        let partition = partition(order, found);
         let offered = organization.as_ref().and_then(|organization| {
             organization.offered(&order.project, order.target_kind, &order.target, partition)
         });
@@ -198,6 +208,11 @@ impl Catalog {
                 let version = order.version.clone().ok_or(PublishError::NoVersion)?;
                 (version, file_system_of(data, order)?)
             }
+            // No file system: a client that has only a mode to ask with could do nothing with it.
+            Contents::Matter(image) => (
+                version_of_matter(image, order, &mut warnings),
+                Some(FileSystem::None),
+            ),
         };
         let Some(offered) = offered else {
             return Ok(Verdict {
@@ -234,7 +249,7 @@ impl Catalog {
                     ));
                 }
             }
-            Contents::App(_) => {}
+            Contents::App(_) | Contents::Matter(_) => {}
         }
         if offered.version == version && offered.sha256 != found.sha256 {
             warnings.push(format!(
@@ -277,6 +292,35 @@ fn version_of(
         ));
     }
     Ok(version.to_owned())
+}
+
+/// The version of a Matter OTA image: as ordered, else its text, else its number, which it always has.
+fn version_of_matter(image: &MatterImage, order: &Order, warnings: &mut Vec<String>) -> String {
+    warnings.extend(image.remarks.iter().cloned());
+    let number = image.software_version.to_string();
+    let text = &image.software_version_string;
+    match &order.version {
+        Some(version) => {
+            if version != text && *version != number {
+                warnings.push(format!(
+                    "the image says that it is version {text:?} ({number}), published as {version:?}"
+                ));
+            }
+            version.clone()
+        }
+        None if is_version(text) => text.clone(),
+        None => number,
+    }
+}
+
+/// The partition that the bytes are for; none for an app.
+fn partition<'a>(order: &'a Order, found: &Inspected) -> Option<&'a str> {
+    match &found.contents {
+        Contents::Matter(_) => Some(MATTER_PARTITION),
+        Contents::App(_) | Contents::Data(_) => {
+            order.data.as_ref().map(|data| data.partition.as_str())
+        }
+    }
 }
 
 /// What data holds: what its publisher says, unless its bytes say otherwise.
@@ -325,7 +369,8 @@ async fn receive<E: std::fmt::Display>(
     max_size: u64,
 ) -> Result<Inspected, PublishError> {
     let mut body = std::pin::pin!(body);
-    let mut inspector = match order.data {
+    let mut inspector = match &order.data {
+        Some(data) if data.partition == MATTER_PARTITION => Inspector::of_matter(),
         Some(_) => Inspector::of_data(),
         None => Inspector::of_app(max_size),
     };
@@ -359,10 +404,9 @@ fn row(
 ) -> ReleaseRow {
     let app = match &found.contents {
         Contents::App(app) => Some(app),
-        Contents::Data(_) => None,
+        Contents::Data(_) | Contents::Matter(_) => None,
     };
     let kind = if app.is_some() { Kind::App } else { Kind::Data };
-    let data = order.data.as_ref();
     ReleaseRow {
         id: 0,
         organization_id: order.organization.id,
@@ -370,7 +414,7 @@ fn row(
         target_kind: order.target_kind.as_str().to_owned(),
         target: order.target.clone(),
         kind: kind.as_str().to_owned(),
-        partition: data.map(|data| data.partition.clone()),
+        partition: partition(order, found).map(str::to_owned),
         file_system: file_system.map(|kind| kind.as_str().to_owned()),
         version,
         size: i64::try_from(found.size).unwrap_or(i64::MAX),

@@ -13,6 +13,7 @@ mod golden_requests;
 mod harness;
 mod images;
 mod killed;
+mod matter;
 mod no_io;
 mod old_database;
 mod partitions;

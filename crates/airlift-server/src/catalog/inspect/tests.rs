@@ -34,7 +34,7 @@ fn inspect(image: &[u8]) -> Result<Inspected, BadImage> {
 fn app(found: &Inspected) -> &App {
     match &found.contents {
         Contents::App(app) => app,
-        Contents::Data(_) => panic!("an app was taken for data"),
+        Contents::Data(_) | Contents::Matter(_) => panic!("an app was taken for data"),
     }
 }
 

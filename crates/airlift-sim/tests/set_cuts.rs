@@ -69,7 +69,7 @@ fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {
     let plan = if full() {
         by_call(1, 1001)
     } else {
-        by_call(101, 1499)
+        by_call(307, 2999)
     };
     lines::<M, W, S>(board, machine, SCENARIOS, plan);
 }

@@ -63,15 +63,21 @@ pub trait Scheme: Copy + sealed::Sealed {
     fn code(&self) -> u8;
 
     /// Whether it may rewrite partitions of this kind.
-    fn suits(&self, kind: PartitionKind) -> bool;
+    fn suits(&self, kind: PartitionKind) -> bool {
+        kind == PartitionKind::Data
+    }
 
     /// Where it keeps copies, if it does.
     #[doc(hidden)]
-    fn room(&self) -> Option<Room>;
+    fn room(&self) -> Option<Room> {
+        None
+    }
 
     /// Bytes that this room must have.
     #[doc(hidden)]
-    fn needs(&self, partition: &Partition, offer: &Offer) -> u32;
+    fn needs(&self, _partition: &Partition, offer: &Offer) -> u32 {
+        offer.length
+    }
 
     /// The phase in which new bytes are written, and whether they go to the room.
     #[doc(hidden)]
@@ -81,10 +87,12 @@ pub trait Scheme: Copy + sealed::Sealed {
     #[doc(hidden)]
     async fn prepare<F: NorFlash, B: BootControl>(
         &self,
-        job: &mut Job,
-        updater: &mut Updater<'_, F, B>,
-        buffer: &mut [u8],
-    ) -> Result<(), Error<F::Error>>;
+        _job: &mut Job,
+        _updater: &mut Updater<'_, F, B>,
+        _buffer: &mut [u8],
+    ) -> Result<(), Error<F::Error>> {
+        Ok(())
+    }
 
     /// All new bytes are written, and verified.
     #[doc(hidden)]
@@ -92,8 +100,10 @@ pub trait Scheme: Copy + sealed::Sealed {
         &self,
         job: &mut Job,
         updater: &mut Updater<'_, F, B>,
-        buffer: &mut [u8],
-    ) -> Result<(), Error<F::Error>>;
+        _buffer: &mut [u8],
+    ) -> Result<(), Error<F::Error>> {
+        job.enter(updater, Phase::Updated, 0).await
+    }
 
     /// Some of the new bytes were written, and they are no good.
     #[doc(hidden)]
@@ -101,9 +111,12 @@ pub trait Scheme: Copy + sealed::Sealed {
         &self,
         job: &mut Job,
         updater: &mut Updater<'_, F, B>,
-        buffer: &mut [u8],
+        _buffer: &mut [u8],
         refusal: Refusal,
-    ) -> Result<(), Error<F::Error>>;
+    ) -> Result<(), Error<F::Error>> {
+        // It was not whole before, and is not now.
+        job.enter(updater, Phase::Restoring, refusal.code()).await
+    }
 }
 
 mod sealed {

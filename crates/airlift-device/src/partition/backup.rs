@@ -5,8 +5,7 @@ use super::super::journal::Phase;
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
 use super::{
-    AfterCut, Job, Partition, PartitionKind, RESUMES, Room, Scheme, copy, digest_of, restore_now,
-    sealed,
+    AfterCut, Job, Partition, RESUMES, Room, Scheme, copy, digest_of, restore_now, sealed,
 };
 use crate::{Error, Offer, Refusal};
 
@@ -41,10 +40,6 @@ impl Scheme for Backup {
             AfterCut::Restore => 2,
             AfterCut::Resume => 2 | RESUMES,
         }
-    }
-
-    fn suits(&self, kind: PartitionKind) -> bool {
-        kind == PartitionKind::Data
     }
 
     fn room(&self) -> Option<Room> {
@@ -88,15 +83,6 @@ impl Scheme for Backup {
         job.copy.length = length;
         job.copy.sha256 = saved;
         Ok(())
-    }
-
-    async fn complete<F: NorFlash, B: BootControl>(
-        &self,
-        job: &mut Job,
-        updater: &mut Updater<'_, F, B>,
-        _buffer: &mut [u8],
-    ) -> Result<(), Error<F::Error>> {
-        job.enter(updater, Phase::Updated, 0).await
     }
 
     async fn give_up<F: NorFlash, B: BootControl>(

@@ -4,8 +4,8 @@ use super::super::install::BootControl;
 use super::super::journal::Phase;
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
-use super::{Job, Partition, PartitionKind, Room, Scheme, sealed};
-use crate::{Error, Offer, Refusal};
+use super::{Job, Scheme, sealed};
+use crate::{Error, Refusal};
 
 /// Erases the partition and writes the new content in place.
 ///
@@ -21,38 +21,8 @@ impl Scheme for Direct {
         1
     }
 
-    fn suits(&self, kind: PartitionKind) -> bool {
-        kind == PartitionKind::Data
-    }
-
-    fn room(&self) -> Option<Room> {
-        None
-    }
-
-    fn needs(&self, _partition: &Partition, _offer: &Offer) -> u32 {
-        0
-    }
-
     fn first_phase(&self) -> Phase {
         Phase::Writing
-    }
-
-    async fn prepare<F: NorFlash, B: BootControl>(
-        &self,
-        _job: &mut Job,
-        _updater: &mut Updater<'_, F, B>,
-        _buffer: &mut [u8],
-    ) -> Result<(), Error<F::Error>> {
-        Ok(())
-    }
-
-    async fn complete<F: NorFlash, B: BootControl>(
-        &self,
-        job: &mut Job,
-        updater: &mut Updater<'_, F, B>,
-        _buffer: &mut [u8],
-    ) -> Result<(), Error<F::Error>> {
-        job.enter(updater, Phase::Updated, 0).await
     }
 
     /// Nothing is left to go back to. The partition is said not to be whole, and nothing of it to be durable.

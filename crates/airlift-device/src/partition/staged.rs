@@ -4,10 +4,8 @@ use super::super::install::BootControl;
 use super::super::journal::Phase;
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
-use super::{
-    BootRisk, Job, Partition, PartitionKind, Room, Scheme, copy, digest_of, restore_now, sealed,
-};
-use crate::{Error, Offer, Refusal};
+use super::{BootRisk, Job, PartitionKind, Room, Scheme, copy, digest_of, restore_now, sealed};
+use crate::{Error, Refusal};
 
 /// Fetches the new content to another place and verifies it there, before the partition is erased and the content copied in. An interrupted copy
 /// is finished at the next boot.
@@ -35,29 +33,12 @@ impl Scheme for Staged {
         3
     }
 
-    fn suits(&self, kind: PartitionKind) -> bool {
-        kind == PartitionKind::Data
-    }
-
     fn room(&self) -> Option<Room> {
         Some(self.room)
     }
 
-    fn needs(&self, _partition: &Partition, offer: &Offer) -> u32 {
-        offer.length
-    }
-
     fn first_phase(&self) -> Phase {
         Phase::Staging
-    }
-
-    async fn prepare<F: NorFlash, B: BootControl>(
-        &self,
-        _job: &mut Job,
-        _updater: &mut Updater<'_, F, B>,
-        _buffer: &mut [u8],
-    ) -> Result<(), Error<F::Error>> {
-        Ok(())
     }
 
     async fn complete<F: NorFlash, B: BootControl>(
@@ -67,17 +48,6 @@ impl Scheme for Staged {
         buffer: &mut [u8],
     ) -> Result<(), Error<F::Error>> {
         copy_in(job, updater, buffer).await
-    }
-
-    async fn give_up<F: NorFlash, B: BootControl>(
-        &self,
-        job: &mut Job,
-        updater: &mut Updater<'_, F, B>,
-        _buffer: &mut [u8],
-        refusal: Refusal,
-    ) -> Result<(), Error<F::Error>> {
-        // It was not whole before, and is not now.
-        job.enter(updater, Phase::Restoring, refusal.code()).await
     }
 }
 
@@ -98,10 +68,6 @@ impl Scheme for StagedBoot {
 
     fn room(&self) -> Option<Room> {
         Some(self.room)
-    }
-
-    fn needs(&self, _partition: &Partition, offer: &Offer) -> u32 {
-        offer.length
     }
 
     fn first_phase(&self) -> Phase {
@@ -142,17 +108,6 @@ impl Scheme for StagedBoot {
             }
         }
         copy_in(job, updater, buffer).await
-    }
-
-    async fn give_up<F: NorFlash, B: BootControl>(
-        &self,
-        job: &mut Job,
-        updater: &mut Updater<'_, F, B>,
-        _buffer: &mut [u8],
-        refusal: Refusal,
-    ) -> Result<(), Error<F::Error>> {
-        // It was not whole before, and is not now.
-        job.enter(updater, Phase::Restoring, refusal.code()).await
     }
 }
 

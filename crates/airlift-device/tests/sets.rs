@@ -637,3 +637,64 @@ fn refusals_have_codes_of_their_own() {
     assert_eq!((codes.len(), words.len()), (refusals.len(), refusals.len()));
     assert!(!words.contains("unknown"));
 }
+
+/// A part on which one sector cannot be erased.
+struct Flaky(Esp);
+
+impl embedded_storage_async::nor_flash::ErrorType for Flaky {
+    type Error = FlashError;
+}
+
+impl embedded_storage_async::nor_flash::ReadNorFlash for Flaky {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        self.0.flash().lock().read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        0x24000
+    }
+}
+
+impl embedded_storage_async::nor_flash::NorFlash for Flaky {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = 4096;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        if from == 0x18000 {
+            return Err(FlashError::Unreadable { offset: from });
+        }
+        self.0.flash().lock().erase(from, to)
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        self.0.flash().lock().write(offset, bytes)
+    }
+}
+
+#[test]
+fn a_part_that_could_not_be_put_back_is_not_called_restored() {
+    let flash = device();
+    let image = builder().build(&payload(&[])).unwrap();
+    let mut engine = start(&flash, 0, ());
+    feed(&mut engine, &image, 400, (), UnknownTags::Refuse).unwrap();
+    block_on(engine.activate()).unwrap();
+    block_on(start(&flash, 1, ()).reject(3)).unwrap();
+    // The old app boots, and its partition cannot be erased just now.
+    let boot = EspOtadata::new(OTADATA, 2);
+    let mut buffer = [0; 512];
+    let mechanisms = &mut (JournalRestore, SetRestore(()));
+    let flaky = Flaky(flash.clone());
+    let started = Updater::recover(flaky, boot, LAYOUT, Some(0), mechanisms, &mut buffer);
+    let failed = block_on(started).map(|_| ());
+    assert!(matches!(failed, Err(Error::Flash(_))), "{failed:?}");
+    // The next boot goes on.
+    let mut engine = start(&flash, 0, ());
+    let state = block_on(engine.set_state());
+    assert!(
+        matches!(state, Ok(SetState::Reverted { tag: 0, .. })),
+        "{state:?}"
+    );
+    assert_eq!(cells(&flash, 0x18000, 0x1000), [0x22; 0x1000]);
+}

@@ -205,10 +205,15 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
             self.journal.amend(&mut self.flash, record).await?;
             let (flash, save) = (&mut self.flash, tail.place);
             let undone = copy_verified(flash, save, tail.length, tail.sha256, target, buffer);
-            if let Err(Error::Refused(_)) = undone.await {
-                return Err(Error::NotRecovered {
-                    partition: target.offset,
-                });
+            match undone.await {
+                Ok(()) => {}
+                Err(Error::Refused(_)) => {
+                    return Err(Error::NotRecovered {
+                        partition: target.offset,
+                    });
+                }
+                // Not to be called restored: the next boot goes on.
+                Err(error) => return Err(error),
             }
             record.phase = Phase::Restored;
             self.journal.amend(flash, record).await?;

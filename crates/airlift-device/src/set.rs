@@ -31,6 +31,7 @@ mod processor;
 mod report;
 mod sequence;
 mod stage;
+mod two_places;
 
 pub use apply::SetRestore;
 pub use container::{SetDownload, UnknownTags};
@@ -39,6 +40,7 @@ pub use identity::Identity;
 pub use processor::{Copy, Failed, PartOffer, Processor, Processors, Step};
 pub use report::{Holds, PartReport, SetFailure, SetState};
 pub use stage::PartDownload;
+pub use two_places::TwoPlaces;
 
 use list::{CUSTOM, PRESENT, Parts};
 

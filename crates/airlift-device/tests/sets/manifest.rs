@@ -301,7 +301,8 @@ fn an_image_that_is_not_what_its_manifest_says_is_refused() {
         payload
     };
     let tag = 100;
-    let cases: Vec<(Vec<u8>, fn(ManifestError) -> bool)> = vec![
+    type Case = (Vec<u8>, fn(ManifestError) -> bool);
+    let cases: Vec<Case> = vec![
         ([manifest, &other_content].concat(), |error| {
             error == ManifestError::Digest { tag: 100 }
         }),

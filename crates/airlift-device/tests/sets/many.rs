@@ -3,6 +3,9 @@
 
 use crate::bench::*;
 
+/// Tag, descriptor and content.
+type Custom = (u32, Vec<u8>, Vec<u8>);
+
 type Eight = (Other, Other, Other, Other, Other, Other, Other, Other);
 
 fn eight(others: &[Other]) -> Eight {
@@ -12,7 +15,7 @@ fn eight(others: &[Other]) -> Eight {
 }
 
 /// Processors for these tags and as many more that nothing comes for, each with the usual descriptor, and what comes for them.
-fn entries(tags: &[u32]) -> (Vec<Other>, Vec<(u32, Vec<u8>, Vec<u8>)>) {
+fn entries(tags: &[u32]) -> (Vec<Other>, Vec<Custom>) {
     let mut others: Vec<Other> = tags.iter().map(|tag| Other::new(*tag)).collect();
     for spare in (200..).take(8 - tags.len()) {
         others.push(Other::new(spare));
@@ -29,7 +32,7 @@ fn entries(tags: &[u32]) -> (Vec<Other>, Vec<(u32, Vec<u8>, Vec<u8>)>) {
     (others, parts)
 }
 
-fn image_of(parts: &[(u32, Vec<u8>, Vec<u8>)], manifest: bool, with_all: bool) -> Vec<u8> {
+fn image_of(parts: &[Custom], manifest: bool, with_all: bool) -> Vec<u8> {
     let described = Descriptor::new(2, "2.0", "2026-11-26").unwrap();
     let mut payload = PayloadBuilder::default();
     for (tag, descriptor, content) in parts {

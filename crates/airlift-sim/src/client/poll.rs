@@ -7,6 +7,7 @@ use airlift_device::{Error as EngineError, Offer, Refusal, Status};
 
 use super::ask::{Question, Reply, hex, is_told, understand};
 use super::device::{Due, Observer, Running, slot_name};
+use super::set::Unit;
 use super::transfer::{BUFFER, Received, Source, Step, feed};
 use super::{DeviceError, Event, VirtualDevice};
 use crate::flash::block_on;
@@ -110,6 +111,7 @@ impl VirtualDevice {
             return Ok(Settled::PowerLost);
         };
         running.tell(on);
+        running.tell_of_set(on);
         let to = running.version().to_owned();
         let stays = matches!(
             running.status(),
@@ -189,14 +191,30 @@ impl Running<'_> {
         if let Some(polled) = self.finish_partitions(&mut finished, on)? {
             return Ok(polled);
         }
-        let app = self.check_app(on)?;
+        let mut refused = None;
+        match self.check_set(on)? {
+            Polled::UpToDate => {}
+            Polled::PartitionsUpdated { names } => finished.extend(names),
+            Polled::Refused { reason } => refused = Some(reason),
+            polled => return Ok(polled),
+        }
+        // The app of a set comes in no other way.
+        let has_app = self.parts.set.as_ref().is_some_and(Unit::has_app);
+        let app = if has_app {
+            Polled::UpToDate
+        } else {
+            self.check_app(on)?
+        };
         match app {
-            Polled::UpToDate => self.check_all_partitions(finished, on),
-            Polled::Refused { .. } => match self.check_all_partitions(finished, on)? {
-                Polled::UpToDate | Polled::PartitionsUpdated { .. } => Ok(app),
-                polled => Ok(polled),
-            },
-            _ => Ok(app),
+            Polled::UpToDate => {}
+            Polled::Refused { reason } => refused = Some(reason),
+            app => return Ok(app),
+        }
+        match (self.check_all_partitions(finished, on)?, refused) {
+            (Polled::UpToDate | Polled::PartitionsUpdated { .. }, Some(reason)) => {
+                Ok(Polled::Refused { reason })
+            }
+            (polled, _) => Ok(polled),
         }
     }
 
@@ -298,7 +316,7 @@ impl Running<'_> {
                         state: State::Refused,
                         sha256: Some(offer.sha256),
                         version,
-                        reason: Some(reason),
+                        reason: Some(reason.into()),
                     });
                 }
                 self.tell(on);

@@ -111,7 +111,6 @@ impl VirtualDevice {
             return Ok(Settled::PowerLost);
         };
         running.tell(on);
-        running.tell_of_set(on);
         let to = running.version().to_owned();
         let stays = matches!(
             running.status(),
@@ -167,9 +166,14 @@ impl Running<'_> {
         }
     }
 
-    /// Tells the server how the last update ended, if it does not know. A server that cannot be reached is told with the
+    /// Tells the server how the last update ended, of the app and of a set, if it does not know. A server that cannot be reached is told with the
     /// next check.
     pub fn tell(&mut self, on: &mut Observer<'_>) {
+        self.tell_of_app(on);
+        self.tell_of_set(on);
+    }
+
+    fn tell_of_app(&mut self, on: &mut Observer<'_>) {
         let Some(due) = self.due().filter(|due| due.state != State::Interrupted) else {
             return;
         };
@@ -319,7 +323,7 @@ impl Running<'_> {
                         reason: Some(reason.into()),
                     });
                 }
-                self.tell(on);
+                self.tell_of_app(on);
                 return Ok(Some(Polled::Refused { reason }));
             }
             Err(error) => return Err(error),

@@ -212,7 +212,7 @@ impl Running<'_> {
             size: stream.offer.length,
             offset: 0,
         });
-        let version = version.unwrap_or_default();
+        let mut version = version.unwrap_or_default();
         let mut externals = match &mut self.parts.set {
             Some(unit) => {
                 unit.told = None;
@@ -220,7 +220,7 @@ impl Running<'_> {
             }
             None => return Ok(Polled::UpToDate),
         };
-        let came = self.take_in(&mut stream, &version, &mut externals, on);
+        let came = self.take_in(&mut stream, &mut version, &mut externals, on);
         if let Some(unit) = &mut self.parts.set {
             unit.externals = externals;
         }
@@ -251,7 +251,7 @@ impl Running<'_> {
     fn take_in(
         &mut self,
         stream: &mut Stream<'_>,
-        version: &str,
+        version: &mut String,
         externals: &mut [External],
         on: &mut Observer<'_>,
     ) -> Result<Came, DeviceError> {
@@ -305,8 +305,11 @@ impl Running<'_> {
                     break;
                 }
                 if let Some(found) = stretch.head {
+                    if version.is_empty() {
+                        version.clone_from(&found.version);
+                    }
+                    self.note_attempt(Stage::Fetching, &stream.offer, &found, version, "")?;
                     head = Some(found);
-                    self.note_attempt(Stage::Fetching, &stream.offer, found, version, "")?;
                 }
                 match block_on(download.write(&mut self.updater, stretch.bytes)) {
                     Ok(()) => {}
@@ -350,7 +353,7 @@ impl Running<'_> {
             Policy::AllOrNothing => Stage::Committed,
             Policy::InSequence => Stage::InSequence,
         };
-        self.note_attempt(stage, &stream.offer, head, version, "")?;
+        self.note_attempt(stage, &stream.offer, &head, version, "")?;
         let came = match policy {
             Policy::AllOrNothing => {
                 block_on(download.finish(&mut self.updater)).map(Came::Committed)
@@ -369,7 +372,7 @@ impl Running<'_> {
         &mut self,
         stage: Stage,
         file: &Offer,
-        head: Head,
+        head: &Head,
         version: &str,
         reason: &str,
     ) -> Result<(), EngineError<FlashError>> {
@@ -401,12 +404,9 @@ impl Running<'_> {
             message: blame.refusal.to_string(),
         });
         // Of an image whose header was refused, nothing is known but its file.
-        let head = Head {
-            software_version: 0,
-            payload: [0; 32],
-        };
+        let head = Head::default();
         let reason = blame.reason();
-        self.note_attempt(Stage::Refused, file, head, version, &reason)?;
+        self.note_attempt(Stage::Refused, file, &head, version, &reason)?;
         self.tell_of_set(on);
         Ok(Polled::Refused {
             reason: Refusal::token(blame.refusal.code()),

@@ -17,9 +17,11 @@ pub(super) struct Whereabouts {
 }
 
 /// What the header says, as far as the device keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) software_version: u32,
+    /// The same for people.
+    pub(super) version: String,
     pub(super) payload: [u8; 32],
 }
 
@@ -100,6 +102,11 @@ impl Whereabouts {
         }
         let head = Head {
             software_version: header.software_version,
+            version: header
+                .software_version_string
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
             payload,
         };
         self.head = Vec::new();

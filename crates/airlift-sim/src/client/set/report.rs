@@ -159,7 +159,7 @@ fn app_holds(set: &Record, app: Option<&Record>) -> &'static str {
 fn partition_holds(set: &Record, part: Option<&Record>) -> &'static str {
     match (set.phase, part.map(|part| part.phase)) {
         (_, Some(Phase::Replacing | Phase::Undoing | Phase::Writing | Phase::Copying)) => "unknown",
-        (Phase::Done, _) | (_, Some(Phase::Replaced)) => "new",
+        (Phase::Done, _) | (_, Some(Phase::Replaced | Phase::Updated)) => "new",
         (Phase::Reverted, _) | (_, Some(Phase::Ready | Phase::Restored | Phase::Declined)) => "old",
         _ => "unknown",
     }

@@ -137,7 +137,7 @@ mod tests {
             loop {
                 let stretch = whereabouts.next(&mut piece);
                 bytes.extend(stretch.bytes);
-                if let Some(head) = stretch.head {
+                if let Some(head) = &stretch.head {
                     seen.push(format!("version {}", head.software_version));
                 }
                 if let Some(part) = stretch.ended {

@@ -26,14 +26,14 @@ fn noise(seed: u8, size: usize) -> Vec<u8> {
 }
 
 /// The parts of one version.
-struct Parts {
+pub(crate) struct Parts {
     app: Vec<u8>,
     ssbl: Vec<u8>,
     certificate: Vec<u8>,
     sounds: Vec<u8>,
 }
 
-fn parts(number: u8) -> Parts {
+pub(crate) fn parts(number: u8) -> Parts {
     Parts {
         app: image(&format!("{number}.0.0"), 50_000),
         ssbl: noise(number, 20_000),
@@ -43,7 +43,7 @@ fn parts(number: u8) -> Parts {
 }
 
 /// A new device with the documented table and configuration, which runs version 1.0.0.
-fn field() -> Field {
+pub(crate) fn field() -> Field {
     let field = Field::new();
     field.write("light.csv", documented("csv", "ssbl").as_bytes());
     field.write("first.bin", &image("1.0.0", 50_000));
@@ -67,7 +67,7 @@ impl Field {
     }
 
     /// Makes an image of these parts.
-    fn create(&self, number: u8, parts: &Parts, more: &[&str]) {
+    pub(crate) fn create(&self, number: u8, parts: &Parts, more: &[&str]) {
         for (name, bytes) in [
             ("app.bin", &parts.app),
             ("ssbl.bin", &parts.ssbl),
@@ -94,7 +94,7 @@ impl Field {
         command.args(product).args(more).run().good();
     }
 
-    fn publish_set(&self) -> Command {
+    pub(crate) fn publish_set(&self) -> Command {
         let mut command = airlift(["publish", "--server", &self.server.url]);
         command.args(["--org", "dev", "--project", "lotus", "--key", "light"]);
         command.env("AIRLIFT_TOKEN", &self.token);
@@ -133,7 +133,7 @@ impl Field {
 
     /// The flash, and that of the other chip, hold these bytes.
     #[track_caller]
-    fn has(&self, parts: &Parts) {
+    pub(crate) fn has(&self, parts: &Parts) {
         let flash = std::fs::read(self.path("light.flash")).unwrap();
         let sounds = std::fs::read(self.path("sounds.bin")).unwrap();
         for (what, bytes, place) in [

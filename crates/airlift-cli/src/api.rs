@@ -120,6 +120,8 @@ pub(crate) struct KnownResult {
 #[derive(Debug, Deserialize)]
 pub(crate) struct KnownEvent {
     pub(crate) event: String,
+    #[serde(default)]
+    pub(crate) sha256: Option<String>,
     pub(crate) reason: Option<String>,
 }
 

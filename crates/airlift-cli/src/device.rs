@@ -6,6 +6,7 @@ mod image;
 mod new;
 mod run;
 mod scheme;
+mod set;
 mod settings;
 mod show;
 mod web;

@@ -61,7 +61,7 @@ pub(crate) struct Args {
     /// Version of the image [default: the one inside the image]
     #[arg(long = "version", value_name = "VERSION")]
     release_version: Option<String>,
-    /// Publish even if the devices have run images for another chip or of another project, or if the data is an app
+    /// Publish even if the devices have run images for another chip or product, or of another project, or if the data is an app
     #[arg(long)]
     force: bool,
     /// Print the answer of the server as JSON

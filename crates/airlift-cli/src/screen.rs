@@ -49,13 +49,15 @@ impl Screen {
                 }
                 return;
             }
-            Event::PartitionSaved { .. } => {
-                // It happens between the offer and the first byte in flash.
+            // They happen while bytes flow.
+            Event::PartitionSaved { .. } | Event::SetPartStaged { .. } => {
                 if let Some(bar) = self.bar.take() {
                     bar.finish_and_clear();
                 }
                 self.line(event);
-                self.bar = self.new_bar(self.at.0, self.at.1);
+                if self.at.1 > 0 {
+                    self.bar = self.new_bar(self.at.0, self.at.1);
+                }
                 return;
             }
             Event::Offered { size, offset, .. } | Event::PartitionOffered { size, offset, .. } => {

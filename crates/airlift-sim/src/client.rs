@@ -33,6 +33,7 @@ mod poll;
 mod provision;
 mod recovery;
 mod report;
+mod set;
 mod transfer;
 mod two_step;
 
@@ -47,3 +48,7 @@ pub use plan::{PartitionPlan, PlanError, PlanProblem, RiskPlan, RoomPlan, Scheme
 pub use poll::{Polled, Settled};
 pub use provision::{ProvisionFileError, default_table, provision};
 pub use report::{DataReport, Inspection, PartitionReport, inspect};
+pub use set::{
+    PLACE as SET_PLACE, PartPlan, Policy as SetPolicy, SetPartPlan, SetPartReport, SetPlan,
+    SetPlanError, SetPlanProblem, SetReport,
+};

@@ -428,3 +428,28 @@ proptest! {
         prop_assert!(bytes.iter().all(|&byte| byte == NEW));
     }
 }
+
+#[test]
+fn two_flashes_on_one_supply_lose_power_at_the_same_operation() {
+    let geometry = Geometry::new(4, 4096, 8192).unwrap();
+    for at in 0..6 {
+        let mut first = Nor::new(geometry, Model::Once);
+        let mut second = Nor::new(geometry, Model::Once);
+        second.share_power_of(&first);
+        first.arm(Cut::at_word(at, CutKind::Clean));
+        // In turns: the operations of both count.
+        let mut done = 0;
+        for word in 0..3 {
+            done += u64::from(first.write(word * 4, &[0; 4]).is_ok());
+            done += u64::from(second.write(word * 4, &[0; 4]).is_ok());
+        }
+        assert_eq!(done, at, "as many as came before the cut");
+        assert!(!first.has_power() && !second.has_power());
+        assert_eq!(first.last_cut(), second.last_cut());
+        second.power_on();
+        assert!(first.read(0, &mut [0; 4]).is_ok());
+        // What is tried on a copy does not darken the board.
+        first.fork().power_off();
+        assert!(first.has_power() && second.has_power());
+    }
+}

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::OLD;
 use super::data::Data;
+use super::set::Parts;
 use super::stage::{KEY, ORGANIZATION, PROJECT, Stage};
 
 /// Size of a device's flash.
@@ -30,6 +31,8 @@ pub(super) enum Role {
     BackupCut,
     /// An app and its data, and the power fails in between.
     TwoStep,
+    /// Several parts as one: through a power cut, and back from an app that does not work.
+    Set,
 }
 
 /// One device, and its story so far.
@@ -40,6 +43,7 @@ pub(super) struct Actor {
     pub(super) server: ServerAddress,
     pub(super) events: Vec<Event>,
     pub(super) data: Option<Data>,
+    pub(super) parts: Option<Parts>,
 }
 
 impl Actor {
@@ -72,6 +76,7 @@ pub(super) fn enter(stage: &Stage, devices: u16, seed: u64) -> anyhow::Result<Ve
             server: server.clone(),
             events: Vec::new(),
             data: None,
+            parts: None,
         });
     }
     Ok(cast)
@@ -88,8 +93,8 @@ fn role(number: u16, devices: u16) -> Role {
 
 fn faults(role: Role, seed: u64) -> Faults {
     match role {
-        // The acts about data bring theirs.
-        Role::Ordinary | Role::BackupCut | Role::TwoStep => Faults::default(),
+        // The acts about data and sets bring theirs.
+        Role::Ordinary | Role::BackupCut | Role::TwoStep | Role::Set => Faults::default(),
         Role::PowerCut => Faults {
             // Of the operations of a download of 1 MiB, three for each sector of 4 KiB, one around the middle.
             power_cut: Some(PowerCut::AtOperation(Cut::at_call(

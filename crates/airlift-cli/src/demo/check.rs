@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::cast::{Actor, Role};
 use super::data::{DATA_VERSION, Data};
+use super::set::PartEnding;
 use super::stage::Stage;
 use super::{NEW, OLD};
 use crate::output::hex;
@@ -26,6 +27,8 @@ pub(super) struct Ending {
     pub(super) refusals: usize,
     /// What it holds beside its app; `null`: nothing was to be brought there.
     pub(super) data: Option<DataEnding>,
+    /// The parts of a set; `null`: it has none.
+    pub(super) parts: Option<Vec<PartEnding>>,
     pub(super) good: bool,
     /// Why it is not good.
     pub(super) problem: Option<String>,
@@ -57,6 +60,7 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
         server,
         events,
         data,
+        parts,
     } = actor;
     let counters = device.counters();
     let sectors_erased = device.sectors_erased();
@@ -67,6 +71,9 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
     let mut again = VirtualDevice::open(&file, identity, server)
         .with_context(|| format!("device {name}, opened again"))?;
     super::data::configure(&mut again, role)?;
+    if let Some(parts) = &parts {
+        parts.configure(&mut again)?;
+    }
     let flash = again.flash().clone();
     let mut rebooted = None;
     let mut running = again
@@ -119,6 +126,15 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
             put_back: data.put_back,
         }
     });
+    let parts = parts.map(|parts| {
+        if let Ok(known) = &known {
+            parts.check_known(known, &mut problems);
+        }
+        let running = running.as_mut();
+        running.map_or_else(Vec::new, |running| {
+            parts.check(&flash, running, &mut problems)
+        })
+    });
     if version_after.as_deref() != Some(NEW) {
         problems.push(match &version_after {
             Some(version) => format!("boots {version}, not {NEW}"),
@@ -138,8 +154,8 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
             let confirmed = known.result.as_ref().is_some_and(|result| {
                 result.state == "confirmed" && result.version.as_deref() == Some(NEW)
             });
-            // The one with the backup ran the new app from the start.
-            if !confirmed && role != Role::BackupCut {
+            // The one with the backup ran the new app from the start; that of a set is told of with the set.
+            if !confirmed && !matches!(role, Role::BackupCut | Role::Set) {
                 problems.push("the server was not told of the confirmation".to_owned());
             }
             let told_of_refusal = known
@@ -153,7 +169,7 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
     }
     let expected = match role {
         Role::Ordinary => (0, 0),
-        Role::PowerCut | Role::BackupCut | Role::TwoStep => (1, 0),
+        Role::PowerCut | Role::BackupCut | Role::TwoStep | Role::Set => (1, 0),
         Role::CorruptedImage => (0, 1),
     };
     if (counters.power_cuts, refusals) != expected {
@@ -175,6 +191,7 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
         power_cuts: counters.power_cuts,
         refusals,
         data,
+        parts,
         good: problems.is_empty(),
         problem: (!problems.is_empty()).then(|| problems.join(", ")),
         events,

@@ -75,10 +75,11 @@ fn enter(
         server,
         events: Vec::new(),
         data: Some(data),
+        parts: None,
     })
 }
 
-fn title(look: Look, quiet: bool, name: &str, story: &str) -> Option<Screen> {
+pub(super) fn title(look: Look, quiet: bool, name: &str, story: &str) -> Option<Screen> {
     (!quiet).then(|| {
         let name = look.bold(&look.name(name));
         output::print(&format!("\n{name}  {}\n", look.bold(story)));

@@ -106,6 +106,18 @@ impl Stage {
         self.upload(key, &file, version, Some(partition))
     }
 
+    /// Publishes a Matter OTA image.
+    pub(super) fn publish_image(
+        &self,
+        key: &str,
+        version: &str,
+        image: &[u8],
+    ) -> anyhow::Result<Published> {
+        let file = self.folder.path().join(format!("{key}-{version}.ota"));
+        write(&file, image)?;
+        self.upload(key, &file, version, None)
+    }
+
     fn upload(
         &self,
         key: &str,

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use airlift_sim::client::PartitionPlan;
+use airlift_sim::client::{PartitionPlan, SetPlan};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use super::scheme::Words;
+use super::set::SetEntry;
 use crate::output;
 
 /// What is in the file.
@@ -25,6 +26,7 @@ pub(super) struct File {
     pub(super) json: Option<bool>,
     pub(super) chip: Option<String>,
     pub(super) power_cut_at: Option<u32>,
+    pub(super) power_cut_at_operation: Option<u64>,
     pub(super) flip_byte: Option<u32>,
     pub(super) fail_self_test: Option<bool>,
     pub(super) web: Option<String>,
@@ -33,6 +35,7 @@ pub(super) struct File {
     pub(super) two_step: Option<String>,
     #[serde(default)]
     pub(super) partition: Vec<PartitionEntry>,
+    set: Option<SetEntry>,
 }
 
 /// One `[[partition]]`.
@@ -52,9 +55,18 @@ pub(super) struct PartitionEntry {
 /// `"64K"` or `65536`.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Size {
+pub(super) enum Size {
     Bytes(u64),
     Text(String),
+}
+
+impl Size {
+    pub(super) fn bytes(&self) -> Result<u64, String> {
+        match self {
+            Self::Bytes(bytes) => Ok(*bytes),
+            Self::Text(text) => output::parse_size(text),
+        }
+    }
 }
 
 impl File {
@@ -77,6 +89,11 @@ impl File {
         Ok(file)
     }
 
+    /// The parts that are updated as one, if it declares any.
+    pub(super) fn set(&self, path: &Path) -> anyhow::Result<Option<SetPlan>> {
+        self.set.as_ref().map(|set| set.plan(path)).transpose()
+    }
+
     /// What it says of partitions.
     pub(super) fn plans(&self, path: &Path) -> anyhow::Result<Vec<PartitionPlan>> {
         self.partition
@@ -86,13 +103,8 @@ impl File {
                 let wrong = |(key, message): (&str, String)| {
                     anyhow::anyhow!("{}: partition {name:?}: {key}: {message}", path.display())
                 };
-                let used = match &entry.used {
-                    None => None,
-                    Some(Size::Bytes(bytes)) => Some(*bytes),
-                    Some(Size::Text(text)) => {
-                        Some(output::parse_size(text).map_err(|message| wrong(("used", message)))?)
-                    }
-                };
+                let used = entry.used.as_ref().map(Size::bytes).transpose();
+                let used = used.map_err(|message| wrong(("used", message)))?;
                 let words = Words {
                     scheme: &entry.scheme,
                     room: entry.room.as_deref(),

@@ -1,36 +1,51 @@
-//! `airlift device flash`: an update of one partition, without a server.
+//! `airlift device flash`: an update of one partition, or of all parts of a set, without a server.
 
-use std::path::PathBuf;
+mod image;
 
-use airlift_sim::client::{
-    Event, Faults, PartitionPlan, PowerCut, Put, RoomPlan, SchemePlan, VirtualDevice,
-};
-use airlift_sim::flash::{Cut, CutKind};
+use std::path::{Path, PathBuf};
+
+use airlift_sim::client::{Event, Faults, PartitionPlan, Put, RoomPlan, SchemePlan, VirtualDevice};
 use anyhow::{Context, anyhow, bail};
 use sha2::{Digest as _, Sha256};
 
 use super::run::observer;
 use super::scheme::Words;
+use super::settings::cut_at_operation;
 use crate::output::{self, Look};
 
-/// Update one partition of a flash file, through the update engine
+/// Update one partition of a flash file, or all parts of a Matter OTA image, through the update engine
 ///
 /// The device is switched on: its engine finishes or undoes what a power cut interrupted, and then brings the file into the partition by the
 /// scheme. Exit code 0 only if the partition holds the new content. After a power cut, run the same command again.
+///
+/// With --config, the file is a Matter OTA image, whose parts go where [set] in the configuration says: all of them or none. The device restarts, and
+/// tries the app if there is one among them. Exit code 0 only if all parts are in place, and stay.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The new content
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The flash file of the device
-    #[arg(long, value_name = "FLASH")]
-    flash: PathBuf,
+    #[arg(long, value_name = "FLASH", required_unless_present = "config")]
+    flash: Option<PathBuf>,
+    /// Configuration of the device, for a Matter OTA image: where its parts go (docs/virtual-device.md)
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["partition", "scheme", "room", "used", "after_cut", "accept_brick_risk", "recovery"]
+    )]
+    config: Option<PathBuf>,
     /// The partition, by its name in the partition table
-    #[arg(long, value_name = "NAME")]
-    partition: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "config")]
+    partition: Option<String>,
     /// How it is rewritten: direct, backup, staged; for boot loader and partition table staged-boot
-    #[arg(long, value_name = "SCHEME", value_parser = ["direct", "backup", "staged", "staged-boot"])]
-    scheme: String,
+    #[arg(
+        long,
+        value_name = "SCHEME",
+        required_unless_present = "config",
+        value_parser = ["direct", "backup", "staged", "staged-boot"]
+    )]
+    scheme: Option<String>,
     /// Where copies are kept: passive-slot or partition:NAME [default: passive-slot]
     #[arg(long, value_name = "ROOM")]
     room: Option<String>,
@@ -52,27 +67,27 @@ pub(crate) struct Args {
     /// Fault: the power fails at this operation of the flash, counted from the start of the update
     #[arg(long, value_name = "NUMBER", help_heading = "Faults to try out")]
     power_cut_at_operation: Option<u64>,
+    /// Fault: the next app that runs on trial finds that it does not work
+    #[arg(long, help_heading = "Faults to try out")]
+    fail_self_test: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let plan = plan(args)?;
     let file = args.file.display();
     let bytes = std::fs::read(&args.file).with_context(|| format!("{file}: cannot read"))?;
-    let flash = args.flash.display();
-    let mut device = VirtualDevice::open_offline(&args.flash)
+    if let Some(config) = &args.config {
+        return image::run(args, config, &bytes);
+    }
+    let plan = plan(args)?;
+    // Without a configuration, clap insists on it.
+    let path = args.flash.as_deref().unwrap_or(Path::new(""));
+    let flash = path.display();
+    let mut device = VirtualDevice::open_offline(path)
         .with_context(|| format!("{flash}: cannot be switched on"))?;
     device
         .check_plan(&plan)
         .map_err(|error| anyhow!("{flash}: partition {:?}: {error}", plan.name))?;
-    if let Some(at) = args.power_cut_at_operation {
-        device.set_faults(Faults {
-            power_cut: Some(PowerCut::AtOperation(Cut::at_call(
-                at,
-                CutKind::TornProgram { seed: at },
-            ))),
-            ..Faults::default()
-        });
-    }
+    device.set_faults(args.faults());
     let mut show = observer(args.json);
     let mut refusal = None;
     let put = {
@@ -114,12 +129,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     drop(show);
-    conclude(args, &put, &bytes, refusal)
+    conclude(args, &plan.name, &put, &bytes, refusal)
+}
+
+impl Args {
+    fn faults(&self) -> Faults {
+        Faults {
+            power_cut: self.power_cut_at_operation.map(cut_at_operation),
+            self_test_fails: self.fail_self_test,
+            ..Faults::default()
+        }
+    }
 }
 
 fn plan(args: &Args) -> anyhow::Result<PartitionPlan> {
     let words = Words {
-        scheme: &args.scheme,
+        scheme: args.scheme.as_deref().unwrap_or_default(),
         room: args.room.as_deref(),
         used: args.used,
         after_cut: args.after_cut.as_deref(),
@@ -130,18 +155,18 @@ fn plan(args: &Args) -> anyhow::Result<PartitionPlan> {
         .plan()
         .map_err(|(key, message)| anyhow!("--{}: {message}", key.replace('_', "-")))?;
     Ok(PartitionPlan {
-        name: args.partition.clone(),
+        name: args.partition.clone().unwrap_or_default(),
         scheme,
     })
 }
 
 fn conclude(
     args: &Args,
+    name: &str,
     put: &Put,
     bytes: &[u8],
     refusal: Option<(String, bool)>,
 ) -> anyhow::Result<()> {
-    let name = &args.partition;
     let file = args.file.display();
     let how = match put {
         Put::Updated => "holds",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use airlift_formats::esp::app_image::ChipId;
 use airlift_sim::client::{
-    DeviceError, Event, Polled, ServerAddress, Settled, VirtualDevice, default_table,
+    DeviceError, Event, Polled, SET_PLACE, ServerAddress, Settled, VirtualDevice, default_table,
 };
 use anyhow::bail;
 
@@ -77,6 +77,14 @@ pub(crate) struct Args {
         help_heading = "Faults to try out (each happens once)"
     )]
     pub(super) power_cut_at: Option<u32>,
+    /// Fault: the power fails at this operation of the flash, counted from the start of the first download, over restarts
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        conflicts_with = "power_cut_at",
+        help_heading = "Faults to try out (each happens once)"
+    )]
+    pub(super) power_cut_at_operation: Option<u64>,
     /// Fault: a bit of this byte of an image flips on the way
     #[arg(
         long,
@@ -108,7 +116,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return outcome(&settled);
     }
     let targets = settings.partitions.iter().map(|plan| plan.name.clone());
-    let targets = targets.chain(settings.two_step.clone()).collect();
+    let set = settings.set.as_ref().map(|_| SET_PLACE.to_owned());
+    let targets = targets.chain(settings.two_step.clone()).chain(set);
+    let targets = targets.collect();
     let desk = Arc::new(Desk::new(&settings.identity.node, targets));
     let web = settings.web.as_ref();
     let _web = web.map(|web| web.start(&desk, settings.json)).transpose()?;

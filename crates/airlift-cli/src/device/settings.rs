@@ -7,12 +7,14 @@ use std::time::Duration;
 use airlift_device::notify::esp_http::is_partition_name;
 use airlift_formats::esp::app_image::ChipId;
 use airlift_sim::client::{
-    Faults, Identity, PartitionPlan, PowerCut, ServerAddress, VirtualDevice,
+    Faults, Identity, PartitionPlan, PowerCut, ServerAddress, SetPlan, VirtualDevice,
 };
-use anyhow::{Context, anyhow};
+use airlift_sim::flash::{Cut, CutKind};
+use anyhow::{Context, anyhow, bail};
 
 use super::config::File;
 use super::run::Args;
+use super::set;
 use super::web::WebSettings;
 use crate::output;
 
@@ -31,6 +33,7 @@ pub(super) struct Settings {
     pub(super) faults: Faults,
     pub(super) partitions: Vec<PartitionPlan>,
     pub(super) two_step: Option<String>,
+    pub(super) set: Option<SetPlan>,
     pub(super) web: Option<WebSettings>,
     /// Where partitions and data come from, for messages.
     config: Option<PathBuf>,
@@ -41,6 +44,7 @@ impl Settings {
         let config = args.config.as_deref();
         let file = config.map(File::read).transpose()?.unwrap_or_default();
         let partitions = config.map_or(Ok(Vec::new()), |path| file.plans(path))?;
+        let set = config.map_or(Ok(None), |path| file.set(path))?;
         let in_file = |key: &str, message: &dyn std::fmt::Display| {
             let path = config.unwrap_or(Path::new("")).display();
             anyhow!("{path}: {key}: {message}")
@@ -115,28 +119,48 @@ impl Settings {
             json: args.json || file.json.unwrap_or(false),
             chip,
             faults: Faults {
-                power_cut: args
-                    .power_cut_at
-                    .or(file.power_cut_at)
-                    .map(PowerCut::AtByte),
+                power_cut: power_cut(
+                    args.power_cut_at.or(file.power_cut_at),
+                    args.power_cut_at_operation.or(file.power_cut_at_operation),
+                )?,
                 flip_byte: args.flip_byte.or(file.flip_byte),
                 self_test_fails: args.fail_self_test || file.fail_self_test.unwrap_or(false),
             },
             partitions,
             two_step: file.two_step,
+            set,
             config: args.config.clone(),
         })
     }
 
-    /// Tells the device which partitions it updates.
+    /// Tells the device what it updates.
     pub(super) fn apply(&self, device: &mut VirtualDevice) -> anyhow::Result<()> {
         let path = self.config.as_deref().unwrap_or(Path::new("")).display();
         device
             .set_partitions(&self.partitions, self.two_step.as_deref())
             .map_err(|error| anyhow!("{path}: partition {:?}: {error}", error.partition))?;
+        if let (Some(set), Some(config)) = (&self.set, &self.config) {
+            set::declare(device, set, config)?;
+        }
         device.set_faults(self.faults);
         Ok(())
     }
+}
+
+/// At a byte of an image, or at an operation of the flash.
+fn power_cut(byte: Option<u32>, operation: Option<u64>) -> anyhow::Result<Option<PowerCut>> {
+    match (byte, operation) {
+        (Some(_), Some(_)) => {
+            bail!("the power fails once: give power-cut-at or power-cut-at-operation")
+        }
+        (Some(byte), None) => Ok(Some(PowerCut::AtByte(byte))),
+        (None, operation) => Ok(operation.map(cut_at_operation)),
+    }
+}
+
+/// A cut that tears what the flash is programming.
+pub(super) fn cut_at_operation(at: u64) -> PowerCut {
+    PowerCut::AtOperation(Cut::at_call(at, CutKind::TornProgram { seed: at }))
 }
 
 fn missing(key: &str, config: Option<&Path>) -> String {

@@ -1,8 +1,9 @@
 //! `airlift device show`: what is in a flash file. Reads only; the device may be running.
 
 mod partitions;
+mod set;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use airlift_device::Refusal;
 use airlift_device::flash::Region as FlashRegion;
@@ -13,19 +14,25 @@ use airlift_formats::esp::partition_table::{
     DEFAULT_OFFSET, PartitionTable, PartitionType, Rules, TABLE_LEN, subtype,
 };
 use airlift_sim::board::{Board, BootError, Build, EspBoard, EspChip, Region};
-use airlift_sim::client::{DataReport, Inspection, PartitionReport};
+use airlift_sim::client::{DataReport, Inspection, PartitionReport, SetPlan, SetReport};
 use airlift_sim::flash::{Flash, Geometry, Model, Nor, SimFlash, block_on};
 use anyhow::Context;
 use serde::Serialize;
 
+use super::config::File;
 use crate::output::{self, Cell, Look, Side, table};
+
+pub(super) use set::set_text;
 
 /// Show what is in a flash file: partition table, boot selection, slots with their images, journal
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The flash file, also a dump of a real chip (`esptool read-flash 0 ALL dump.bin`)
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    flash: Option<PathBuf>,
+    /// Configuration of the device: with it, parts of a set in other flashes are looked at as well
     #[arg(long, value_name = "FILE")]
-    flash: PathBuf,
+    config: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -43,6 +50,8 @@ struct Shown {
     journal: Option<ShownJournal>,
     /// The data of the app that starts next; `null`: nobody said that it has some.
     data: Option<DataReport>,
+    /// The last set of parts, part by part; `null`: there was none.
+    set: Option<SetReport>,
 }
 
 #[derive(Serialize)]
@@ -112,7 +121,8 @@ struct ShownJournal {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let shown = inspect(args).with_context(|| args.flash.display().to_string())?;
+    let (flash, plan) = args.subject()?;
+    let shown = inspect(&flash, plan.as_ref()).with_context(|| flash.display().to_string())?;
     if args.json {
         output::print(&format!("{}\n", serde_json::to_string_pretty(&shown)?));
     } else {
@@ -121,8 +131,27 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn inspect(args: &Args) -> anyhow::Result<Shown> {
-    let bytes = std::fs::read(&args.flash).context(
+impl Args {
+    /// The flash file, and the parts of the configuration.
+    fn subject(&self) -> anyhow::Result<(PathBuf, Option<SetPlan>)> {
+        let Some(config) = &self.config else {
+            // Without a configuration, clap insists on it.
+            return Ok((self.flash.clone().unwrap_or_default(), None));
+        };
+        let file = File::read(config)?;
+        let flash = self.flash.clone().or_else(|| file.flash.clone());
+        let flash = flash.with_context(|| {
+            format!(
+                "{}: there is no `flash`; write it there, or use --flash",
+                config.display()
+            )
+        })?;
+        Ok((flash, file.set(config)?))
+    }
+}
+
+fn inspect(flash: &Path, plan: Option<&SetPlan>) -> anyhow::Result<Shown> {
+    let bytes = std::fs::read(flash).context(
         "cannot read; a new virtual device is made with `airlift device new --flash FILE`",
     )?;
     let size = bytes.len();
@@ -144,7 +173,7 @@ fn inspect(args: &Args) -> anyhow::Result<Shown> {
         |flash| Ok::<_, anyhow::Error>(EspBoard::new(flash, Build::Rollback)?.with_chip(chip));
     let as_is = board(copy()?)?;
     let boot = boot(&as_is, &mut board(copy()?)?);
-    let inspection = inspect_partitions(&copy()?, &partitions, &boot)?;
+    let inspection = inspect_partitions(&copy()?, &partitions, &boot, plan)?;
     let shown_partitions: Vec<_> = partitions
         .partitions()
         .map(|partition| ShownPartition {
@@ -195,13 +224,14 @@ fn inspect(args: &Args) -> anyhow::Result<Shown> {
         })
         .collect();
     Ok(Shown {
-        file: args.flash.display().to_string(),
+        file: flash.display().to_string(),
         size,
         chip: chip.id.to_string(),
         partitions: shown_partitions,
         boot,
         slots,
-        data: inspection.and_then(|found| found.data),
+        data: inspection.as_ref().and_then(|found| found.data.clone()),
+        set: inspection.and_then(|found| found.set),
         journal: EspLayout::new(&partitions)
             .ok()
             .map(|layout| journal(&copy()?, layout.journal))
@@ -215,13 +245,16 @@ fn inspect_partitions(
     copy: &Flash,
     table: &PartitionTable<'_>,
     boot: &ShownBoot,
+    plan: Option<&SetPlan>,
 ) -> anyhow::Result<Option<Inspection>> {
     if EspLayout::new(table).is_err() {
         return Ok(None);
     }
     let running = boot.next.as_deref();
     let running = running.and_then(|slot| slot.strip_prefix("ota_")?.parse().ok());
-    Ok(Some(airlift_sim::client::inspect(copy, table, running)?))
+    Ok(Some(airlift_sim::client::inspect(
+        copy, table, running, plan,
+    )?))
 }
 
 fn chip_of(bytes: &[u8], table: &PartitionTable<'_>) -> EspChip {
@@ -324,7 +357,8 @@ fn text(look: Look, shown: &Shown) -> String {
     text += &journal_text(look, shown.journal.as_ref());
     let states = shown.partitions.iter().filter_map(|p| p.state.as_ref());
     text += &partitions::states_text(look, states);
-    text + &partitions::data_text(look, shown.data.as_ref())
+    text += &partitions::data_text(look, shown.data.as_ref());
+    text + &set_text(look, shown.set.as_ref())
 }
 
 fn partitions_text(look: Look, partitions: &[ShownPartition]) -> String {

@@ -1,4 +1,4 @@
-//! What the steps of partitions and data are called.
+//! What the steps of partitions, data and sets are called.
 
 use airlift_sim::client::Event;
 
@@ -144,6 +144,62 @@ pub(super) fn words(look: Look, indent: &str, event: &Event) -> (&'static str, P
         Event::DataPresent { name, version, .. } => {
             let text = format!("step 2 of 2: {name} {version} is where the old app was");
             ("data", Look::good, text)
+        }
+        Event::SetPartStaged { tag, content, size } => {
+            let text = format!(
+                "tag {tag}, {content}, {}: whole where it waits",
+                bytes(size)
+            );
+            ("stage", quiet, text)
+        }
+        Event::SetApplied { version } => {
+            let text = format!("all parts of {version} are in place; its app is tried last");
+            ("apply", Look::good, text)
+        }
+        Event::SetRecovered { content } => match *content {
+            "new" => {
+                let text = "the set was being applied: it is rolled forward";
+                ("recover", Look::good, text.to_owned())
+            }
+            _ => {
+                let text = "the set was being undone: every part goes back";
+                ("recover", Look::warn, text.to_owned())
+            }
+        },
+        Event::SetDone {
+            version,
+            software_version,
+        } => {
+            let version = if version.is_empty() {
+                "the image"
+            } else {
+                version
+            };
+            let text = format!(
+                "all parts of {version} (software version {software_version}) are in place, and stay"
+            );
+            ("set", Look::good, text)
+        }
+        Event::SetUndone { reason } => {
+            let text = format!("every part is what it was before ({reason})");
+            ("set", Look::warn, text)
+        }
+        Event::SetFailed { reason } => {
+            let text = format!("some parts are new, and some are not ({reason})");
+            ("set", Look::bad, text)
+        }
+        Event::SetRefused {
+            tag,
+            offset,
+            reason,
+            message,
+        } => {
+            let tag = tag.map(|tag| format!("tag {tag}, ")).unwrap_or_default();
+            let offset = offset.map(|offset| format!("payload offset {offset}: "));
+            let offset = offset.unwrap_or_default();
+            let text =
+                format!("{tag}{offset}{message} ({reason}){next_line}nothing in use was touched");
+            ("refuse", Look::bad, text)
         }
         // The sim may grow events; one that is not known here is shown as it shows itself.
         other => ("", quiet, other.to_string()),

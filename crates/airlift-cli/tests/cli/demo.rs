@@ -15,10 +15,14 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let text = airlift(["demo"]).env("TMPDIR", folder.path()).run().good();
     for words in [
-        "5 of 5 devices are where they should be",
+        "6 of 6 devices are where they should be",
         "the interrupted update was undone: the old content is back",
         "storage holds the new content",
         "step 2 of 2: model 7.1 is where the old app was",
+        "the set was being applied: it is rolled forward",
+        "all parts of 2.0.0 (software version 2) are in place, and stay",
+        "every part is what it was before (self-test)",
+        "4 parts",
         "POWER CUT",
         "going on at byte",
         "SHA-256 (digest)\n            what runs is untouched",
@@ -81,7 +85,8 @@ fn the_json_document_has_what_the_help_promises() {
             "corrupted-image",
             "ordinary",
             "backup-cut",
-            "two-step"
+            "two-step",
+            "set"
         ]
     );
     for device in devices {
@@ -91,7 +96,7 @@ fn the_json_document_has_what_the_help_promises() {
             assert_eq!(device["version_before"], "1.0.0");
         }
         assert_eq!(device["version_after"], "2.0.0");
-        assert!(device["sectors_erased"].as_u64().unwrap() >= 256);
+        assert!(device["sectors_erased"].as_u64().unwrap() >= 200);
     }
     let number = |device: usize, name: &str| devices[device][name].as_u64().unwrap();
     assert_eq!(number(0, "bytes_fetched"), size);
@@ -120,6 +125,15 @@ fn the_json_document_has_what_the_help_promises() {
     );
     assert_eq!((number(4, "power_cuts"), number(5, "power_cuts")), (1, 1));
     assert_eq!(devices[0]["data"], Value::Null);
+    assert_eq!(devices[0]["parts"], Value::Null);
+    let parts = devices[6]["parts"].as_array().unwrap();
+    let tags: Vec<_> = parts.iter().map(|part| part["tag"].clone()).collect();
+    assert_eq!(tags, [1, 2, 3, 100]);
+    assert!(parts.iter().all(|part| part["whole"] == true), "{parts:?}");
+    assert_eq!(number(6, "power_cuts"), 1);
+    let happened = devices[6]["events"].as_array().unwrap();
+    let happened = steps(happened);
+    assert!(happened.contains(&"set-recovered") && happened.contains(&"set-undone"));
     let events = devices[5]["events"].as_array().unwrap();
     assert!(steps(events).contains(&"data-missing"), "{events:?}");
 }
@@ -149,7 +163,7 @@ fn the_same_seed_gives_the_same_demo() {
 fn one_device_is_enough_for_the_power_cut() {
     let text = airlift(["demo", "--devices", "1"]).run().good();
     assert!(
-        text.contains("POWER CUT") && text.contains("3 of 3 devices"),
+        text.contains("POWER CUT") && text.contains("4 of 4 devices"),
         "{text}"
     );
     assert_eq!(

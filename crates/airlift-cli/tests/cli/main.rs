@@ -9,4 +9,5 @@ mod harness;
 mod killed;
 mod network;
 mod partitions;
+mod sets;
 mod web;

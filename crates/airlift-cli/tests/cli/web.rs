@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::harness::{Field, PLACE, Run as _, airlift, eventually, image};
 use crate::network::{Limit, Network};
+use crate::sets;
 
 const TOKEN: &str = "open-sesame-17";
 
@@ -40,6 +41,11 @@ impl Page {
             .arg(field.path("web.toml"))
             .arg("--flash")
             .arg(field.path("flash"));
+        Self::of_command(command)
+    }
+
+    /// A device that runs by this command, which prints JSON.
+    fn of_command(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -198,6 +204,45 @@ fn an_order_updates_a_partition_and_an_app() {
     let status = page.status();
     assert_eq!(status["last_update"]["result"], "updated");
     assert_eq!(status["last_update"]["target"], "app");
+}
+
+#[test]
+fn a_set_of_parts_is_ordered_and_shown() {
+    let field = sets::field();
+    let mut command = airlift(["device", "run", "--json", "--interval", "1h", "--config"]);
+    command.arg(field.path("light.toml"));
+    command.args(["--web", "127.0.0.1:0", "--web-token", TOKEN]);
+    let page = Page::of_command(command);
+    assert_eq!(page.status()["set"], Value::Null);
+    assert!(!page.curl("/", &[]).1.contains("Set of parts"));
+
+    let new = sets::parts(2);
+    field.create(2, &new, &[]);
+    field.publish_set().run().good();
+    let url = format!(
+        "{}/ota_update/dev/lotus/esp32-1a2b3c/light",
+        field.server.url
+    );
+    let order = format!(r#"{{"url":"{url}","partition":"matter-ota"}}"#);
+    assert_eq!(page.post(&order).0, 202);
+    eventually("the set is in place", || {
+        page.status()["set"]["state"] == "done"
+    });
+    let status = page.status();
+    let parts = status["set"]["parts"].as_array().unwrap();
+    assert_eq!(parts.len(), 4);
+    assert!(parts.iter().all(|part| part["holds"] == "new"), "{parts:?}");
+    let last = &status["last_update"];
+    assert_eq!(
+        (&last["target"], &last["result"]),
+        (&"matter-ota".into(), &"updated".into())
+    );
+    let (_, html) = page.curl("/", &[]);
+    for words in ["Set of parts", "external sounds.bin", "partition ssbl"] {
+        assert!(html.contains(words), "{words} is not in {html}");
+    }
+    drop(page);
+    field.has(&new);
 }
 
 #[test]

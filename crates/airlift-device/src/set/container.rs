@@ -128,9 +128,12 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
     ) -> Result<Self, Refusal> {
         check_parts(parts)?;
         for index in 0..P::LEN {
-            let tag = processors.tag(index);
-            let taken = (0..index).any(|other| processors.tag(other) == tag)
-                || parts.iter().any(|part| Some(part.tag) == tag);
+            // A registry that is filled while the device runs has places without a processor.
+            let Some(tag) = processors.tag(index) else {
+                continue;
+            };
+            let taken = (0..index).any(|other| processors.tag(other) == Some(tag))
+                || parts.iter().any(|part| part.tag == tag);
             if taken {
                 return Err(Refusal::Duplicate);
             }

@@ -108,10 +108,10 @@ impl<E: NorFlashError> From<E> for Failed {
 #[dual(AFIT)]
 #[allow(async_fn_in_trait)] // As in `BootControl`.
 pub trait Processors {
-    /// How many there are.
+    /// How many there are at most.
     const LEN: usize;
 
-    /// The tag of the one with this index.
+    /// The tag of the one with this index; `None`: there is none with it.
     fn tag(&self, index: usize) -> Option<u32>;
 
     /// Bytes of descriptor that it wants.

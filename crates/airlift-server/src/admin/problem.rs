@@ -141,6 +141,7 @@ impl From<PublishError> for Problem {
                 detail,
             ),
             PublishError::OtherChip { .. } => Self::conflict("chip-differs", detail),
+            PublishError::OtherProduct { .. } => Self::conflict("product-differs", detail),
             PublishError::OtherProject { .. } => Self::conflict("image-project-differs", detail),
             PublishError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
             PublishError::StorageFull => storage_full(),

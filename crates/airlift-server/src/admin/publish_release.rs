@@ -15,7 +15,7 @@ use super::create_organization::check_new_name;
 use super::list_releases::ListedRelease;
 use super::{Api, Problem};
 use crate::catalog::file_system::FileSystem;
-use crate::catalog::inspect::{MATTER_PARTITION, MatterImage};
+use crate::catalog::inspect::MATTER_PARTITION;
 use crate::catalog::publish::{DataOrder, Order, PublishError, is_version};
 use crate::catalog::release::{Release, TargetKind};
 use crate::name;
@@ -38,7 +38,7 @@ pub(super) struct Parameters {
     file_system: Option<String>,
     /// Default: what the image says. Data says nothing, but for a Matter OTA image.
     version: Option<String>,
-    /// Publish even if the place holds images for another chip or of another project, or if data looks like an app.
+    /// Publish even if the place holds images for another chip or product, or of another project, or if data looks like an app.
     #[serde(default)]
     force: bool,
 }
@@ -52,9 +52,6 @@ pub(super) struct PublishedRelease {
     /// The release that this one takes the place of.
     replaces: Option<i64>,
     warnings: Vec<String>,
-    /// What a Matter OTA image says of itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matter: Option<MatterImage>,
 }
 
 /// Publishes an image. All or nothing: until this answers with success, devices are offered what they were offered before.
@@ -151,7 +148,6 @@ async fn publish(
         release: Release::clone(&published.release),
         offered: true,
     };
-    let matter = published.matter;
     let (created, replaces) = (published.created, published.replaces);
     Ok((
         code,
@@ -160,7 +156,6 @@ async fn publish(
             created,
             replaces,
             warnings,
-            matter,
         }),
     ))
 }

@@ -13,7 +13,7 @@ mod matter;
 use md5::Digest as _;
 
 use super::file_system::FileSystem;
-use super::release::{Encoding, Family};
+use super::release::{Encoding, Family, MatterHeader};
 use crate::digest::{Md5, Sha256};
 use data::DataHead;
 use esp32::Esp32;
@@ -32,6 +32,16 @@ pub(crate) struct Inspected {
     pub(crate) sha256: Sha256,
     pub(crate) encoding: Encoding,
     pub(crate) contents: Contents,
+}
+
+impl Inspected {
+    /// What a Matter OTA image says of itself.
+    pub(crate) fn matter(&self) -> Option<&MatterHeader> {
+        match &self.contents {
+            Contents::Matter(image) => Some(&image.says),
+            Contents::App(_) | Contents::Data(_) => None,
+        }
+    }
 }
 
 /// What an image is.

@@ -31,7 +31,7 @@ pub(crate) struct Order {
     pub(crate) data: Option<DataOrder>,
     /// `None`: what the image says of itself.
     pub(crate) version: Option<String>,
-    /// Publish even if this place has held images for another chip or of another project, or if data looks like an app.
+    /// Publish even if this place has held images for another chip or product, or of another project, or if data looks like an app.
     pub(crate) force: bool,
     pub(crate) published_by: i64,
 }
@@ -51,8 +51,6 @@ pub(crate) struct Published {
     /// The release that was offered at this place until now.
     pub(crate) replaces: Option<i64>,
     pub(crate) warnings: Vec<String>,
-    /// What the image says of itself, if it is a Matter OTA image.
-    pub(crate) matter: Option<MatterImage>,
 }
 
 /// Why nothing was published. Nothing of the upload is left, and what was offered still is.
@@ -89,6 +87,10 @@ pub(crate) enum PublishError {
         "this place offers images of project {offered:?}, and this one says {found:?}: publish under another key, or repeat with force=true"
     )]
     OtherProject { offered: String, found: String },
+    #[error(
+        "this place offers Matter OTA images for {offered}, and this one is for {found}: publish under another key, or repeat with force=true"
+    )]
+    OtherProduct { offered: String, found: String },
     #[error("too many uploads are under way: publish again when one of them is done")]
     Busy,
     #[error("the upload broke off: {0}")]
@@ -156,10 +158,6 @@ impl Catalog {
                 return Err(error);
             }
         };
-        let matter = match &found.contents {
-            Contents::Matter(image) => Some(image.clone()),
-            Contents::App(_) | Contents::Data(_) => None,
-        };
         let _publishing = self.publishing.lock().await;
         let verdict = match self.judge(&order, &found) {
             Ok(verdict) => verdict,
@@ -176,7 +174,6 @@ impl Catalog {
                 created: false,
                 replaces: None,
                 warnings: verdict.warnings,
-                matter,
             });
         }
         let row = row(&order, &found, verdict.version, verdict.file_system, clock);
@@ -190,7 +187,6 @@ impl Catalog {
             created: true,
             replaces: verdict.replaces,
             warnings: verdict.warnings,
-            matter,
         })
     }
 
@@ -225,7 +221,13 @@ impl Catalog {
         };
         // Without a word about the file system, what was said before still holds.
         let same_file_system = file_system.is_none() || file_system == offered.file_system;
-        if offered.sha256 == found.sha256 && offered.version == version && same_file_system {
+        // Of an image that was published before this was kept, it is kept now.
+        let same_words = offered.matter.as_ref() == found.matter();
+        if offered.sha256 == found.sha256
+            && offered.version == version
+            && same_file_system
+            && same_words
+        {
             return Ok(Verdict {
                 version,
                 file_system,
@@ -249,7 +251,8 @@ impl Catalog {
                     ));
                 }
             }
-            Contents::App(_) | Contents::Matter(_) => {}
+            Contents::Matter(image) => same_product(offered, image, order, &mut warnings)?,
+            Contents::App(_) => {}
         }
         if offered.version == version && offered.sha256 != found.sha256 {
             warnings.push(format!(
@@ -297,8 +300,8 @@ fn version_of(
 /// The version of a Matter OTA image: as ordered, else its text, else its number, which it always has.
 fn version_of_matter(image: &MatterImage, order: &Order, warnings: &mut Vec<String>) -> String {
     warnings.extend(image.remarks.iter().cloned());
-    let number = image.software_version.to_string();
-    let text = &image.software_version_string;
+    let number = image.says.software_version.to_string();
+    let text = &image.says.software_version_string;
     match &order.version {
         Some(version) => {
             if version != text && *version != number {
@@ -359,6 +362,40 @@ fn same_hardware_and_project(offered: &Release, found: &App) -> Result<(), Publi
         }),
         _ => Ok(()),
     }
+}
+
+/// Devices compare vendor and product, in which 0 is any, and take no lower version.
+fn same_product(
+    offered: &Release,
+    found: &MatterImage,
+    order: &Order,
+    warnings: &mut Vec<String>,
+) -> Result<(), PublishError> {
+    let (Some(offered), found) = (&offered.matter, &found.says) else {
+        return Ok(());
+    };
+    let differ = |one: u16, other: u16| one != other && one != 0 && other != 0;
+    if (differ(offered.vendor_id, found.vendor_id) || differ(offered.product_id, found.product_id))
+        && !order.force
+    {
+        let name = |image: &release::MatterHeader| {
+            format!(
+                "vendor {:#06x}, product {:#06x}",
+                image.vendor_id, image.product_id
+            )
+        };
+        return Err(PublishError::OtherProduct {
+            offered: name(offered),
+            found: name(found),
+        });
+    }
+    if found.software_version <= offered.software_version {
+        warnings.push(format!(
+            "software version {} is not higher than {}, which was offered here before: devices that have that one refuse this image",
+            found.software_version, offered.software_version
+        ));
+    }
+    Ok(())
 }
 
 /// Takes the whole body in, or says why not.
@@ -432,5 +469,9 @@ fn row(
         published_at: clock.now().0,
         published_by: Some(order.published_by),
         withdrawn_at: None,
+        matter: found
+            .matter()
+            .map(release::MatterHeader::columns)
+            .unwrap_or_default(),
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::file_system::FileSystem;
 use crate::clock::Timestamp;
 use crate::digest::{Md5, Sha256};
-use crate::store::catalog::ReleaseRow;
+use crate::store::catalog::{MatterColumns, ReleaseRow};
 
 /// Families whose images cannot run on each other, as far as a request or an image tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -129,8 +129,74 @@ pub(crate) struct Release {
     /// Token that published it.
     pub(crate) published_by: Option<i64>,
     pub(crate) withdrawn_at: Option<Timestamp>,
+    /// What a Matter OTA image says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) matter: Option<MatterHeader>,
     #[serde(skip)]
     pub(crate) headers: ReleaseHeaders,
+}
+
+/// What a Matter OTA image says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct MatterHeader {
+    /// 0: any.
+    pub(crate) vendor_id: u16,
+    /// 0: any.
+    pub(crate) product_id: u16,
+    /// What devices compare.
+    pub(crate) software_version: u32,
+    pub(crate) software_version_string: String,
+    /// The versions that can be updated.
+    pub(crate) min_applicable_software_version: Option<u32>,
+    pub(crate) max_applicable_software_version: Option<u32>,
+    /// `None`: the payload is one image.
+    pub(crate) parts: Option<u32>,
+}
+
+impl MatterHeader {
+    pub(super) fn columns(&self) -> MatterColumns {
+        MatterColumns {
+            matter_vendor: Some(self.vendor_id.into()),
+            matter_product: Some(self.product_id.into()),
+            matter_version: Some(self.software_version.into()),
+            matter_version_string: Some(self.software_version_string.clone()),
+            matter_min_version: self.min_applicable_software_version.map(i64::from),
+            matter_max_version: self.max_applicable_software_version.map(i64::from),
+            matter_parts: self.parts.map(i64::from),
+        }
+    }
+
+    /// `Err`: the column that cannot be read.
+    fn of(columns: MatterColumns) -> Result<Option<Self>, &'static str> {
+        fn number<N: TryFrom<i64>>(
+            column: &'static str,
+            value: Option<i64>,
+        ) -> Result<Option<N>, &'static str> {
+            value
+                .map(|value| N::try_from(value).map_err(|_| column))
+                .transpose()
+        }
+        let Some(vendor_id) = number("matter_vendor", columns.matter_vendor)? else {
+            return Ok(None);
+        };
+        let product_id = number("matter_product", columns.matter_product)?;
+        let software_version = number("matter_version", columns.matter_version)?;
+        Ok(Some(Self {
+            vendor_id,
+            product_id: product_id.ok_or("matter_product")?,
+            software_version: software_version.ok_or("matter_version")?,
+            software_version_string: columns.matter_version_string.unwrap_or_default(),
+            min_applicable_software_version: number(
+                "matter_min_version",
+                columns.matter_min_version,
+            )?,
+            max_applicable_software_version: number(
+                "matter_max_version",
+                columns.matter_max_version,
+            )?,
+            parts: number("matter_parts", columns.matter_parts)?,
+        }))
+    }
 }
 
 /// Header values of an answer that carries this release, made once.
@@ -219,6 +285,8 @@ impl TryFrom<ReleaseRow> for Release {
                 .map(|name| header(format!("name={name}")))
                 .transpose()?,
         };
+        let matter = MatterHeader::of(row.matter.clone());
+        let matter = matter.map_err(|column| unreadable(column, &"a number out of its range"))?;
         let chip_id = row
             .chip_id
             .map(|id| u16::try_from(id).map_err(|_| unreadable("chip_id", &id)));
@@ -263,6 +331,7 @@ impl TryFrom<ReleaseRow> for Release {
             published_at: Timestamp(row.published_at),
             published_by: row.published_by,
             withdrawn_at: row.withdrawn_at.map(Timestamp),
+            matter,
             project: row.project,
             target: row.target,
             partition: row.partition,

@@ -10,7 +10,7 @@ use super::*;
 use crate::catalog::release::{Family, Kind, Release};
 use crate::digest::{Md5, Sha256};
 use crate::fleet::report::ResultState;
-use crate::store::catalog::ReleaseRow;
+use crate::store::catalog::{MatterColumns, ReleaseRow};
 
 fn release(id: u8, project: &str, target_kind: &str, target: &str) -> ReleaseRow {
     ReleaseRow {
@@ -36,6 +36,7 @@ fn release(id: u8, project: &str, target_kind: &str, target: &str) -> ReleaseRow
         published_at: 0,
         published_by: None,
         withdrawn_at: None,
+        matter: MatterColumns::default(),
     }
 }
 

@@ -38,6 +38,20 @@ pub(crate) struct ReleaseRow {
     pub(crate) published_at: i64,
     pub(crate) published_by: Option<i64>,
     pub(crate) withdrawn_at: Option<i64>,
+    #[sqlx(flatten)]
+    pub(crate) matter: MatterColumns,
+}
+
+/// What a Matter OTA image says of itself.
+#[derive(Debug, Clone, Default, FromRow)]
+pub(crate) struct MatterColumns {
+    pub(crate) matter_vendor: Option<i64>,
+    pub(crate) matter_product: Option<i64>,
+    pub(crate) matter_version: Option<i64>,
+    pub(crate) matter_version_string: Option<String>,
+    pub(crate) matter_min_version: Option<i64>,
+    pub(crate) matter_max_version: Option<i64>,
+    pub(crate) matter_parts: Option<i64>,
 }
 
 pub(super) const INSERT_ORGANIZATION: &str = "INSERT INTO organizations (name, created_at) VALUES ($1, $2) \
@@ -49,10 +63,13 @@ pub(super) const PROJECTS: &str =
     "SELECT id, name, created_at FROM projects WHERE organization_id = $1 ORDER BY name";
 pub(super) const INSERT_RELEASE: &str = "INSERT INTO releases (organization_id, project, target_kind, target, kind, version, size, md5, sha256, \
      running_md5, running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, partition, \
-     file_system) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) RETURNING id";
+     file_system, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, matter_max_version, matter_parts) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27) \
+     RETURNING id";
 pub(super) const RELEASES: &str = "SELECT id, organization_id, project, target_kind, target, kind, version, size, md5, sha256, running_md5, \
      running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, withdrawn_at, \
-     partition, file_system FROM releases WHERE organization_id = $1 ORDER BY id";
+     partition, file_system, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, \
+     matter_max_version, matter_parts FROM releases WHERE organization_id = $1 ORDER BY id";
 pub(super) const WITHDRAW: &str =
     "UPDATE releases SET withdrawn_at = $1 WHERE id = $2 AND withdrawn_at IS NULL";
 
@@ -119,6 +136,13 @@ impl Database {
             .bind(release.published_by)
             .bind(&release.partition)
             .bind(&release.file_system)
+            .bind(release.matter.matter_vendor)
+            .bind(release.matter.matter_product)
+            .bind(release.matter.matter_version)
+            .bind(&release.matter.matter_version_string)
+            .bind(release.matter.matter_min_version)
+            .bind(release.matter.matter_max_version)
+            .bind(release.matter.matter_parts)
             .fetch_one(&self.write)
             .await
     }

@@ -1,8 +1,10 @@
 //! Matter OTA images, published.
 
+use airlift_formats::matter::image::ImageBuilder;
+use airlift_server::Server;
 use serde_json::{Value, json};
 
-use crate::harness::{TestServer, golden};
+use crate::harness::{TestServer, config, golden};
 use crate::images::data;
 use crate::publishing::files_below;
 
@@ -29,7 +31,8 @@ fn images(folder: &str) -> Vec<(String, Vec<u8>)> {
 async fn good_images_become_data_for_the_reserved_partition() {
     let server = TestServer::start().await;
     for (name, image) in images("good") {
-        let published = server.publish(PLACE, &image).await;
+        // They are of many vendors.
+        let published = server.publish(&format!("{PLACE}&force=true"), &image).await;
         if name.starts_with("n08") {
             // Its factory data are encrypted, and there is no key here: `airlift image verify` says the same.
             assert_eq!(published.status, 422, "{name}: {published:?}");
@@ -78,6 +81,7 @@ async fn the_answer_says_what_the_image_is() {
     let matter = json!({
         "vendor_id": 0xDEAD, "product_id": 0xBEEF, "software_version": 9,
         "software_version_string": "9.0-beta-é", "parts": null,
+        "min_applicable_software_version": null, "max_applicable_software_version": null,
     });
     assert_eq!(
         (&first.body["matter"], &again.body["matter"]),
@@ -98,7 +102,7 @@ const ACCEPTED: [&str; 9] = [
 async fn bad_images_are_refused_and_leave_nothing() {
     let server = TestServer::start().await;
     for (name, image) in images("bad") {
-        let published = server.publish(PLACE, &image).await;
+        let published = server.publish(&format!("{PLACE}&force=true"), &image).await;
         if ACCEPTED.contains(&&name[..3]) {
             assert_eq!(published.status, 201, "{name}: {published:?}");
             continue;
@@ -146,4 +150,119 @@ async fn the_partition_decides_what_a_file_is() {
     assert_eq!(published.status, 201, "{published:?}");
     assert_eq!(published.body["partition"], "coprocessor");
     assert!(published.body.get("matter").is_none());
+}
+
+/// An image of one raw payload.
+fn image(vendor: u16, product: u16, version: u32) -> Vec<u8> {
+    ImageBuilder::new(vendor, product, version, &format!("{version}.0"))
+        .min_version(1)
+        .build(b"firmware")
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_image_for_another_vendor_or_product_is_refused_unless_that_is_meant() {
+    let server = TestServer::start().await;
+    let first = server.publish(PLACE, &image(0xFFF1, 0x8001, 2)).await;
+    assert_eq!(first.status, 201);
+    for (vendor, product) in [(0xFFF2, 0x8001), (0xFFF1, 0x8002)] {
+        let other = image(vendor, product, 3);
+        let refused = server.publish(PLACE, &other).await;
+        assert_eq!((refused.status, refused.code()), (409, "product-differs"));
+        let detail = refused.body["detail"].as_str().unwrap();
+        for word in ["vendor 0xfff1, product 0x8001", "force=true"] {
+            assert!(detail.contains(word), "{detail}");
+        }
+        // Elsewhere it is welcome.
+        let elsewhere = server
+            .publish(&format!("project=lotus&key=k{product}{vendor}"), &other)
+            .await;
+        assert_eq!(elsewhere.status, 201);
+    }
+    let facts = [("x-Airlift-Partition", "name=matter-ota")];
+    let offered = server.check_in("k", &facts).await.bytes().await.unwrap();
+    assert_eq!(
+        offered,
+        image(0xFFF1, 0x8001, 2),
+        "what was offered still is"
+    );
+    // 0 is any, and takes nothing from anybody.
+    assert_eq!(server.publish(PLACE, &image(0, 0, 3)).await.status, 201);
+    assert_eq!(
+        server
+            .publish(PLACE, &image(0xFFF1, 0x8001, 4))
+            .await
+            .status,
+        201
+    );
+    let forced = server
+        .publish(&format!("{PLACE}&force=true"), &image(0xFFF2, 1, 5))
+        .await;
+    assert_eq!(forced.status, 201);
+}
+
+#[tokio::test]
+async fn a_version_that_devices_would_refuse_is_remarked_on() {
+    let server = TestServer::start().await;
+    let publish = async |version| {
+        let published = server.publish(PLACE, &image(0xFFF1, 0x8001, version)).await;
+        assert_eq!(published.status, 201);
+        published.body["warnings"].clone()
+    };
+    assert_eq!(publish(5).await, json!([]));
+    let warnings = publish(4).await;
+    assert!(
+        warnings[0]
+            .as_str()
+            .unwrap()
+            .starts_with("software version 4 is not higher than 5")
+    );
+    assert_eq!(publish(6).await, json!([]));
+}
+
+#[tokio::test]
+async fn what_an_image_says_is_listed_also_after_a_restart() {
+    let server = TestServer::start().await;
+    let published = server.publish(PLACE, &image(0xFFF1, 0x8001, 7)).await.body;
+    let matter = json!({
+        "vendor_id": 0xFFF1, "product_id": 0x8001, "software_version": 7, "software_version_string": "7.0",
+        "min_applicable_software_version": 1, "max_applicable_software_version": null, "parts": null,
+    });
+    assert_eq!(published["matter"], matter);
+    let app = crate::images::esp32(airlift_formats::esp::app_image::ChipId::ESP32, "1.0.0", 1);
+    server.publish(PLACE, &app).await;
+    let check = async |server: &TestServer| {
+        let releases = server.get("/dev/releases").await.body["releases"].clone();
+        assert_eq!(releases[1]["matter"], matter);
+        assert!(
+            releases[0].get("matter").is_none(),
+            "an app says nothing of the kind"
+        );
+        let one = format!("/dev/releases/{}", published["id"]);
+        assert_eq!(server.get(&one).await.body["matter"], matter);
+    };
+    check(&server).await;
+    let TestServer {
+        server,
+        admin,
+        data,
+        http,
+    } = server;
+    server.shutdown().await;
+    let server = Server::start(config(data.path())).await.unwrap();
+    let server = TestServer {
+        server,
+        admin,
+        data,
+        http,
+    };
+    check(&server).await;
+    // And it is compared with.
+    assert_eq!(
+        server
+            .publish(PLACE, &image(0xFFF2, 0x8001, 8))
+            .await
+            .status,
+        409
+    );
 }

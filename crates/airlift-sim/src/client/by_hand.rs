@@ -13,11 +13,11 @@ use super::two_step::{Wanted, short};
 use super::{DeviceError, Event, PartitionPlan, Polled, UpdateUrl};
 use crate::flash::block_on;
 
-/// How an update of a partition from a file ended.
+/// How an update of a partition, or of a set, from a file ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Put {
-    /// The partition holds the content now.
+    /// The partition holds the content now; all parts of the set are in place.
     Updated,
     /// It held it before: an interrupted update was finished at boot, or there was none to make.
     WasThere,
@@ -26,6 +26,8 @@ pub enum Put {
         /// The cause as one word.
         reason: &'static str,
     },
+    /// All parts of a set are in place but the app, which is to be tried: switch the device off and on.
+    Restart,
     /// The power failed: switch the device on again.
     PowerLost,
 }
@@ -117,7 +119,9 @@ impl Running<'_> {
             return true;
         };
         let mut planned = self.parts.planned.iter();
-        planned.any(|planned| planned.name == *name) || self.parts.two_step.as_ref() == Some(name)
+        planned.any(|planned| planned.name == *name)
+            || self.parts.two_step.as_ref() == Some(name)
+            || (self.parts.set.is_some() && name == super::set::PLACE)
     }
 
     fn obey_once(&mut self, order: &Order, on: &mut Observer<'_>) -> Result<Polled, DeviceError> {
@@ -146,6 +150,9 @@ impl Running<'_> {
                     let polled = self.take(offer, first, &mut source, on)?;
                     return Ok(polled.unwrap_or(Polled::Interrupted));
                 };
+                if self.parts.set.is_some() && name == super::set::PLACE {
+                    return self.install_from(&order.url, offer, version, source, on);
+                }
                 let planned = self.parts.planned.iter();
                 let planned = { planned }.find(|planned| planned.name == name).cloned();
                 let polled = match planned {

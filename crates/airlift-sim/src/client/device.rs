@@ -1,5 +1,6 @@
 //! The device: a board, its flash file, and the engine from boot to boot.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -13,8 +14,8 @@ use airlift_formats::esp::partition_table::{DEFAULT_OFFSET, PartitionTable, Rule
 use super::app::App;
 use super::plan::{Ground, Planned};
 use super::provision::{SECTOR, WORD};
-use super::recovery::Told;
-use super::transfer::BUFFER;
+use super::report::named;
+use super::set::{SetPlan, SetPlanError, Unit};
 use super::{DeviceError, Event, Faults, Identity, PartitionPlan, PlanError, ServerAddress};
 use crate::board::{Board, Build, EspBoard, EspChip, Region, Slot};
 use crate::flash::{Flash, Geometry, Nor, SimFlash, block_on};
@@ -32,6 +33,15 @@ pub(super) type Observer<'o> = dyn FnMut(&Event) + 'o;
 pub struct VirtualDevice {
     parts: Parts,
     layout: EspLayout,
+}
+
+/// Why an app did not stay, in one word.
+pub(super) fn why_rolled_back(started: bool, reason: u8) -> &'static str {
+    match (started, reason) {
+        (false, _) => "never-started",
+        (true, SELF_TEST_FAILED) => "self-test",
+        (true, _) => "not-confirmed",
+    }
 }
 
 /// What stays over a restart.
@@ -52,6 +62,8 @@ pub(super) struct Parts {
     pub(super) planned: Vec<Planned>,
     /// Name of the data release that goes with the app.
     pub(super) two_step: Option<String>,
+    /// The parts that are updated as one.
+    pub(super) set: Option<Unit>,
     /// Versions that were offered for partitions, by name, with the digest that they belong to. A device forgets them when it is switched off.
     pub(super) versions: HashMap<String, ([u8; 32], String)>,
     /// Refusals of partitions that the journal does not know of, and results of data: by name.
@@ -100,10 +112,7 @@ impl VirtualDevice {
         let rules = Rules::new(u32::try_from(size).unwrap_or(u32::MAX)).without_md5();
         let table = PartitionTable::parse(&table, &rules)?;
         let layout = EspLayout::new(&table)?;
-        let named = table
-            .partitions()
-            .map(|partition| (partition.name.to_string(), Partition::from(&partition)))
-            .collect();
+        let named = named(&table);
         let board = EspBoard::new(flash.clone(), Build::Rollback)?.with_chip(EspChip::new(chip));
         Ok(Self {
             parts: Parts {
@@ -118,6 +127,7 @@ impl VirtualDevice {
                 named,
                 planned: Vec::new(),
                 two_step: None,
+                set: None,
                 versions: HashMap::new(),
                 unsaved: HashMap::new(),
                 rules,
@@ -165,6 +175,22 @@ impl VirtualDevice {
         };
         self.parts.planned = ground.resolve_all(plans)?;
         self.parts.two_step = two_step.map(str::to_owned);
+        Ok(())
+    }
+
+    /// Which parts are updated as one from now on; to be said after [`set_partitions`](Self::set_partitions). The files of parts in other flashes are made if
+    /// they do not exist.
+    ///
+    /// # Errors
+    /// If the plan does not suit the flash; nothing has changed then.
+    pub fn declare_set(&mut self, plan: &SetPlan) -> Result<(), SetPlanError> {
+        let ground = Ground {
+            named: &self.parts.named,
+            layout: &self.layout,
+            two_step: self.parts.two_step.is_some(),
+        };
+        let unit = plan.resolve(&ground, &self.parts.planned, &self.parts.flash)?;
+        self.parts.set = Some(unit);
         Ok(())
     }
 
@@ -266,20 +292,8 @@ impl Parts {
             .flash
             .typed()
             .map_err(|_| crate::board::EspFlashError { sector: 0 })?;
-        let slots = layout.slots().len() as u8;
-        let boot = EspOtadata::new(layout.otadata, slots);
-        let mut mechanism = Told::default();
-        let mut buffer = [0; BUFFER];
-        let recovered = block_on(Updater::recover(
-            flash,
-            boot,
-            layout.layout(),
-            running,
-            &mut mechanism,
-            &mut buffer,
-        ));
-        let mut updater = recovered?;
-        self.tell_of_recovery(&mechanism, on);
+        let (mut updater, told) = self.recover(flash, layout, running, on)?;
+        self.tell_of_recovery(&told, on);
         self.tell_of_damage(&mut updater, on)?;
         match updater.status() {
             Status::OnTrial { .. } if std::mem::take(&mut self.faults.self_test_fails) => {
@@ -290,12 +304,12 @@ impl Parts {
                 return Ok(None);
             }
             Status::OnTrial { .. } => {
-                block_on(updater.confirm())?;
+                self.confirm(&mut updater)?;
                 on(&Event::Confirmed {
                     version: booted.app.version.clone(),
                 });
             }
-            Status::Staged { .. } => {
+            Status::Staged { .. } if self.is_to_be_tried(&mut updater)? => {
                 let slot = updater.passive().map_or_else(String::new, slot_name);
                 block_on(updater.activate())?;
                 on(&Event::Installed { slot });
@@ -310,6 +324,7 @@ impl Parts {
             }),
             _ => {}
         }
+        self.settle_set(&mut updater, on)?;
         let app = App::read(&self.flash, booted)?;
         Ok(Some((updater, app)))
     }
@@ -385,7 +400,7 @@ pub(super) struct Due {
     pub(super) state: State,
     pub(super) sha256: Option<[u8; 32]>,
     pub(super) version: Option<String>,
-    pub(super) reason: Option<&'static str>,
+    pub(super) reason: Option<Cow<'static, str>>,
 }
 
 impl Due {
@@ -394,7 +409,7 @@ impl Due {
             state: self.state,
             sha256: self.sha256,
             version: self.version.as_deref().filter(|text| is_report_text(text)),
-            reason: self.reason,
+            reason: self.reason.as_deref(),
         }
     }
 }
@@ -420,15 +435,18 @@ impl Running<'_> {
 
     /// What the server does not know yet.
     pub(super) fn due(&self) -> Option<Due> {
+        if self.parts.set.as_ref().is_some_and(Unit::has_app) {
+            return None; // It comes and goes with the set, and so does what is told of it.
+        }
         if let Some(due) = &self.unsaved {
             return Some(due.clone());
         }
-        let due = |state, sha256: [u8; 32], version, reason| Due {
+        let due = |state, sha256: [u8; 32], version, reason: Option<&'static str>| Due {
             state,
             // An image that came by other means than an offer has no known digest.
             sha256: Some(sha256).filter(|digest| *digest != [0; 32]),
             version,
-            reason,
+            reason: reason.map(Cow::Borrowed),
         };
         match self.updater.status() {
             Status::Downloading { offer, .. } => {
@@ -443,11 +461,7 @@ impl Running<'_> {
                     due(State::Confirmed, sha256, version, None)
                 }
                 Outcome::RolledBack { started, reason } => {
-                    let why = match (started, reason) {
-                        (false, _) => "never-started",
-                        (true, SELF_TEST_FAILED) => "self-test",
-                        (true, _) => "not-confirmed",
-                    };
+                    let why = why_rolled_back(started, reason);
                     let version = self.parts.passive_version(&self.updater);
                     due(State::RolledBack, sha256, version, Some(why))
                 }

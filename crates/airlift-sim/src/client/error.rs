@@ -72,6 +72,14 @@ pub enum DeviceError {
     /// The partitions of the configuration do not suit the flash.
     #[error("{0}")]
     Plan(#[from] super::PlanError),
+    /// The parts of the configuration do not suit the flash.
+    #[error("{0}")]
+    SetPlan(#[from] super::SetPlanError),
+    /// A set of parts is neither in place nor undone, and the device does not know its parts, or could not finish.
+    #[error(
+        "a set of parts is being applied or undone: switch the device on with the configuration that declares its parts ([set])"
+    )]
+    SetPending,
     /// The request cannot be built.
     #[error("cannot ask for updates: {0}")]
     Request(#[from] EncodeError),

@@ -242,6 +242,53 @@ pub enum Event {
         /// Their SHA-256.
         sha256: String,
     },
+    /// A part of a set is whole where it waits; nothing in use has changed.
+    SetPartStaged {
+        /// Its tag in the image.
+        tag: u32,
+        /// What the tag stands for: `application`, `custom`, ...
+        content: &'static str,
+        /// Its length in bytes, with what describes it.
+        size: u32,
+    },
+    /// All parts of a set are in place, but the app, which waits to be tried.
+    SetApplied {
+        /// Its version, as it was offered.
+        version: String,
+    },
+    /// At boot, a set was found that was being applied, or undone.
+    SetRecovered {
+        /// Where it is taken: to `old` content or `new`.
+        content: &'static str,
+    },
+    /// All parts of a set are in place, and stay.
+    SetDone {
+        /// Its version, as it was offered.
+        version: String,
+        /// The software version that the device has now.
+        software_version: u32,
+    },
+    /// A set did not stay: all of its parts are what they were before.
+    SetUndone {
+        /// The cause as one word, as it is told to the server.
+        reason: String,
+    },
+    /// Some parts of an image were applied, in sequence, and some were not.
+    SetFailed {
+        /// The cause as one word, as it is told to the server.
+        reason: String,
+    },
+    /// An image was refused; nothing that is in use was touched.
+    SetRefused {
+        /// The part that it is about, if it is about one.
+        tag: Option<u32>,
+        /// Bytes of the payload that had been taken.
+        offset: Option<u64>,
+        /// The cause as one word.
+        reason: String,
+        /// The cause for people.
+        message: String,
+    },
 }
 
 impl fmt::Display for Event {
@@ -435,6 +482,48 @@ impl fmt::Display for Event {
             ),
             Self::DataPresent { name, version, .. } => {
                 write!(f, "data      {name} {version} are in the other slot")
+            }
+            Self::SetPartStaged { tag, content, size } => {
+                write!(f, "stage     tag {tag}, {content}, {size} bytes")
+            }
+            Self::SetApplied { version } => {
+                write!(
+                    f,
+                    "apply     all parts of {version} are in place, its app is to be tried"
+                )
+            }
+            Self::SetRecovered { content } => match *content {
+                "new" => f.write_str("recover   the set that was interrupted is rolled forward"),
+                _ => f.write_str("recover   the set that was interrupted is undone"),
+            },
+            Self::SetDone {
+                version,
+                software_version,
+            } => write!(
+                f,
+                "set       all parts of {version} (software version {software_version}) are in place, and stay"
+            ),
+            Self::SetUndone { reason } => write!(
+                f,
+                "set       all parts are what they were before ({reason})"
+            ),
+            Self::SetFailed { reason } => {
+                write!(f, "set       some parts are new, some are not ({reason})")
+            }
+            Self::SetRefused {
+                tag,
+                offset,
+                reason,
+                message,
+            } => {
+                f.write_str("refused   ")?;
+                if let Some(tag) = tag {
+                    write!(f, "tag {tag}, ")?;
+                }
+                if let Some(offset) = offset {
+                    write!(f, "payload offset {offset}: ")?;
+                }
+                write!(f, "{message} ({reason}); nothing in use was touched")
             }
         }
     }

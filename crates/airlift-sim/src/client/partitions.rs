@@ -1,5 +1,7 @@
 //! Updates of the partitions of the configuration.
 
+use std::borrow::Cow;
+
 use airlift_device::download::http::Refusal as HttpRefusal;
 use airlift_device::flash::Region;
 use airlift_device::notify::esp_http::{Method, PartitionFacts, State, is_report_text};
@@ -240,7 +242,7 @@ impl Running<'_> {
             state,
             sha256: Some(sha256),
             version: self.version_of(&planned.name, sha256),
-            reason,
+            reason: reason.map(Cow::Borrowed),
         }))
     }
 
@@ -430,7 +432,7 @@ impl Running<'_> {
                 state: State::Refused,
                 sha256: Some(offer.sha256),
                 version: self.version_of(&planned.name, offer.sha256),
-                reason: Some(reason),
+                reason: Some(reason.into()),
             };
             self.parts.unsaved.insert(planned.name.clone(), due);
         }

@@ -218,12 +218,12 @@ impl Ground<'_> {
         self.named.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    fn find(&self, name: &str) -> Option<Partition> {
+    pub(super) fn find(&self, name: &str) -> Option<Partition> {
         let mut named = self.named.iter();
         Some(named.find(|(of, _)| of == name)?.1)
     }
 
-    fn is_engines(&self, region: Region) -> bool {
+    pub(super) fn is_engines(&self, region: Region) -> bool {
         region.overlaps(self.layout.journal) || region.overlaps(self.layout.otadata)
     }
 
@@ -233,8 +233,7 @@ impl Ground<'_> {
             partition: plan.name.clone(),
             problem,
         };
-        let partition = self.find(&plan.name);
-        let partition = partition.ok_or_else(|| wrong(PlanProblem::Unknown(self.names())))?;
+        let partition = self.known(&plan.name).map_err(wrong)?;
         let way = self.way(&partition, &plan.scheme).map_err(wrong)?;
         Ok(Planned {
             name: plan.name.clone(),
@@ -243,7 +242,10 @@ impl Ground<'_> {
         })
     }
 
-    fn way(&self, partition: &Partition, scheme: &SchemePlan) -> Result<Way, PlanProblem> {
+    /// The partition of this name, if it may be written.
+    pub(super) fn known(&self, name: &str) -> Result<Partition, PlanProblem> {
+        let partition = self.find(name);
+        let partition = partition.ok_or_else(|| PlanProblem::Unknown(self.names()))?;
         if partition.kind == PartitionKind::App {
             return Err(PlanProblem::App);
         }
@@ -253,6 +255,10 @@ impl Ground<'_> {
         if partition.readonly {
             return Err(PlanProblem::ReadOnly);
         }
+        Ok(partition)
+    }
+
+    fn way(&self, partition: &Partition, scheme: &SchemePlan) -> Result<Way, PlanProblem> {
         let size = partition.region.len;
         let way = match scheme {
             SchemePlan::Direct => Way::Direct(Direct),
@@ -311,7 +317,12 @@ impl Ground<'_> {
         }
     }
 
-    fn apart(&self, name: &str, of: &Partition, needed: u32) -> Result<Region, PlanProblem> {
+    pub(super) fn apart(
+        &self,
+        name: &str,
+        of: &Partition,
+        needed: u32,
+    ) -> Result<Region, PlanProblem> {
         let room = self.find(name);
         let room = room.ok_or_else(|| PlanProblem::NoRoom(name.to_owned(), self.names()))?;
         let region = room.region;

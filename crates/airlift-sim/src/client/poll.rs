@@ -7,6 +7,7 @@ use airlift_device::{Error as EngineError, Offer, Refusal, Status};
 
 use super::ask::{Question, Reply, hex, is_told, understand};
 use super::device::{Due, Observer, Running, slot_name};
+use super::set::Unit;
 use super::transfer::{BUFFER, Received, Source, Step, feed};
 use super::{DeviceError, Event, VirtualDevice};
 use crate::flash::block_on;
@@ -165,9 +166,14 @@ impl Running<'_> {
         }
     }
 
-    /// Tells the server how the last update ended, if it does not know. A server that cannot be reached is told with the
+    /// Tells the server how the last update ended, of the app and of a set, if it does not know. A server that cannot be reached is told with the
     /// next check.
     pub fn tell(&mut self, on: &mut Observer<'_>) {
+        self.tell_of_app(on);
+        self.tell_of_set(on);
+    }
+
+    fn tell_of_app(&mut self, on: &mut Observer<'_>) {
         let Some(due) = self.due().filter(|due| due.state != State::Interrupted) else {
             return;
         };
@@ -189,14 +195,30 @@ impl Running<'_> {
         if let Some(polled) = self.finish_partitions(&mut finished, on)? {
             return Ok(polled);
         }
-        let app = self.check_app(on)?;
+        let mut refused = None;
+        match self.check_set(on)? {
+            Polled::UpToDate => {}
+            Polled::PartitionsUpdated { names } => finished.extend(names),
+            Polled::Refused { reason } => refused = Some(reason),
+            polled => return Ok(polled),
+        }
+        // The app of a set comes in no other way.
+        let has_app = self.parts.set.as_ref().is_some_and(Unit::has_app);
+        let app = if has_app {
+            Polled::UpToDate
+        } else {
+            self.check_app(on)?
+        };
         match app {
-            Polled::UpToDate => self.check_all_partitions(finished, on),
-            Polled::Refused { .. } => match self.check_all_partitions(finished, on)? {
-                Polled::UpToDate | Polled::PartitionsUpdated { .. } => Ok(app),
-                polled => Ok(polled),
-            },
-            _ => Ok(app),
+            Polled::UpToDate => {}
+            Polled::Refused { reason } => refused = Some(reason),
+            app => return Ok(app),
+        }
+        match (self.check_all_partitions(finished, on)?, refused) {
+            (Polled::UpToDate | Polled::PartitionsUpdated { .. }, Some(reason)) => {
+                Ok(Polled::Refused { reason })
+            }
+            (polled, _) => Ok(polled),
         }
     }
 
@@ -298,10 +320,10 @@ impl Running<'_> {
                         state: State::Refused,
                         sha256: Some(offer.sha256),
                         version,
-                        reason: Some(reason),
+                        reason: Some(reason.into()),
                     });
                 }
-                self.tell(on);
+                self.tell_of_app(on);
                 return Ok(Some(Polled::Refused { reason }));
             }
             Err(error) => return Err(error),

@@ -15,6 +15,8 @@ use serde::Serialize;
 use super::DeviceError;
 use super::ask::hex;
 use super::device::{Engine, Running};
+use super::plan::Ground;
+use super::set::{SetPlan, SetReport, forget_set, look};
 use crate::flash::{Flash, block_on};
 
 /// A partition, and what is known of it.
@@ -30,7 +32,8 @@ pub struct PartitionReport {
     pub size: u32,
     /// How it is updated, if it is configured: `direct`, `backup`, `staged`, `staged-boot`.
     pub scheme: Option<&'static str>,
-    /// `whole`, `pending` (whole, and an update is on its way), `damaged` (an update of it was interrupted).
+    /// `whole`, `pending` (whole, and an update is on its way), `on-trial` (it holds the new content of a set that has not proved itself), `damaged` (an
+    /// update of it was interrupted).
     pub state: &'static str,
     /// Bytes of an update on its way that are durable.
     pub durable: Option<u32>,
@@ -108,6 +111,8 @@ pub struct Inspection {
     pub partitions: Vec<PartitionReport>,
     /// The data of the app.
     pub data: Option<DataReport>,
+    /// The last set.
+    pub set: Option<SetReport>,
 }
 
 /// Nothing is restored while somebody only looks.
@@ -128,17 +133,30 @@ impl RestoreMechanism for Nothing {
     }
 }
 
-/// What the engine would say of partitions and data when the app in slot `running` has started. `copy` is a copy of the flash: starting the
-/// engine may change it.
+/// What the engine would say of partitions and data when the app in slot `running` has started, and of the last set as it stands. `copy` is a copy of the
+/// flash: starting the engine may change it. With the `plan` of the device's set, parts in other flashes are looked at as well; they are not changed.
 ///
 /// # Errors
-/// If the table does not suit the engine, or the journal cannot be read.
+/// If the table does not suit the engine, or the plan not the flash, or the journal cannot be read.
 pub fn inspect(
     copy: &Flash,
     table: &PartitionTable<'_>,
     running: Option<u8>,
+    plan: Option<&SetPlan>,
 ) -> Result<Inspection, DeviceError> {
     let layout = EspLayout::new(table)?;
+    let named = named(table);
+    let ground = Ground {
+        named: &named,
+        layout: &layout,
+        two_step: false,
+    };
+    let mut unit = plan.map(|plan| plan.look(&ground, copy)).transpose()?;
+    let set = look(copy, layout.journal, &named, unit.as_mut())?;
+    if set.as_ref().is_some_and(SetReport::is_pending) {
+        // The engine would go on with it, and what is there now would not be seen.
+        forget_set(copy, layout.journal)?;
+    }
     let flash = copy
         .typed()
         .map_err(|_| crate::board::EspFlashError { sector: 0 })?;
@@ -153,13 +171,23 @@ pub fn inspect(
         &mut buffer,
     ))?;
     let mut partitions = Vec::new();
-    for entry in table.partitions() {
-        let partition = Partition::from(&entry);
-        let state = block_on(updater.partition_state(&partition))?;
-        partitions.push(report_of(&entry.name.to_string(), &partition, &state));
+    for (name, partition) in &named {
+        let state = block_on(updater.partition_state(partition))?;
+        partitions.push(report_of(name, partition, &state));
     }
     let data = data_of(&mut updater)?;
-    Ok(Inspection { partitions, data })
+    Ok(Inspection {
+        partitions,
+        data,
+        set,
+    })
+}
+
+/// The partitions of a table, by name.
+pub(super) fn named(table: &PartitionTable<'_>) -> Vec<(String, Partition)> {
+    let partitions = table.partitions();
+    let named = partitions.map(|partition| (partition.name.to_string(), (&partition).into()));
+    named.collect()
 }
 
 fn report_of(name: &str, partition: &Partition, state: &PartitionState) -> PartitionReport {
@@ -200,6 +228,11 @@ fn report_of(name: &str, partition: &Partition, state: &PartitionState) -> Parti
                 }
                 _ => 0,
             }
+        }
+        PartitionState::OnTrial { offer } => {
+            report.state = "on-trial";
+            report.sha256 = Some(hex(&offer.sha256));
+            0
         }
         PartitionState::Pending { offer, durable }
         | PartitionState::Damaged { offer, durable, .. } => {

@@ -18,7 +18,7 @@ use crate::flash::{FlashError, SimFlash, block_on};
 pub(super) const BUFFER: usize = 4096;
 
 /// Steps in which progress is shown, in bytes.
-const SHOW_EVERY: u32 = 16 * 1024;
+pub(super) const SHOW_EVERY: u32 = 16 * 1024;
 
 /// What takes an image: the engine's downloads are alike, and have no trait.
 pub(super) trait Sink {
@@ -107,6 +107,70 @@ pub(super) enum Received {
     NotFromHere,
 }
 
+/// What came of one read.
+pub(super) struct Piece {
+    /// So many bytes are in the buffer.
+    pub(super) length: usize,
+    /// The power fails behind them.
+    pub(super) cut: bool,
+}
+
+impl Parts {
+    /// Arms the power cut at an operation, if there is to be one: the operations count from here.
+    pub(super) fn arm_cut(&mut self) {
+        if let Some(PowerCut::AtOperation(cut)) = self.faults.power_cut {
+            self.faults.power_cut = None;
+            self.flash.lock().arm(cut);
+        }
+    }
+
+    /// The next bytes of an image, which start at byte `at`, as they arrive: with what goes wrong on the way. `Err`: the stream ended early, for this reason.
+    pub(super) fn receive(
+        &mut self,
+        source: &mut Source<'_>,
+        at: u32,
+        buffer: &mut [u8],
+    ) -> Result<Piece, String> {
+        let length = match source.receive(buffer) {
+            Ok(0) => {
+                let missing = source.missing();
+                return Err(format!(
+                    "the connection ended {missing} bytes before the image did"
+                ));
+            }
+            Err(error) => return Err(format!("the connection broke: {error}")),
+            Ok(length) => length,
+        };
+        if matches!(source, Source::Network { .. }) {
+            self.counters.bytes_fetched += length as u64;
+        }
+        let faults = &mut self.faults;
+        if let Some(place) = faults.flip_byte.and_then(|byte| byte.checked_sub(at))
+            && let Some(byte) = buffer[..length].get_mut(place as usize)
+        {
+            *byte ^= 1;
+            faults.flip_byte = None;
+        }
+        let cut = match faults.power_cut {
+            Some(PowerCut::AtByte(byte)) => Some(byte.saturating_sub(at) as usize),
+            _ => None,
+        };
+        let cut = cut.filter(|&cut| cut < length);
+        Ok(Piece {
+            length: cut.unwrap_or(length),
+            cut: cut.is_some(),
+        })
+    }
+
+    /// The power fails when the bytes up to `at` have arrived.
+    pub(super) fn cut_power(&mut self, at: u32) -> DeviceError {
+        self.faults.power_cut = None;
+        self.cut_at_byte = Some(at);
+        self.flash.lock().power_off();
+        EngineError::Flash(FlashError::PowerLost).into()
+    }
+}
+
 /// Feeds an image of `length` bytes, of which `source` has those from `first` on, to `sink`.
 pub(super) fn feed(
     parts: &mut Parts,
@@ -121,52 +185,24 @@ pub(super) fn feed(
         return Ok(Received::NotFromHere);
     }
     told(Step::Begins(wanted));
-    if let Some(PowerCut::AtOperation(cut)) = parts.faults.power_cut {
-        parts.faults.power_cut = None;
-        parts.flash.lock().arm(cut);
-    }
+    parts.arm_cut();
     // Position of the stream in the image.
     let mut at = first;
     let mut received = [0; BUFFER];
     let mut shown = wanted;
     let mut taken = false;
     while sink.offset() < length {
-        let count = match source.receive(&mut received) {
-            Ok(0) => {
-                let missing = source.missing();
-                return Ok(Received::Part(format!(
-                    "the connection ended {missing} bytes before the image did"
-                )));
-            }
-            Err(error) => return Ok(Received::Part(format!("the connection broke: {error}"))),
-            Ok(count) => count,
+        let piece = match parts.receive(source, at, &mut received) {
+            Ok(piece) => piece,
+            Err(message) => return Ok(Received::Part(message)),
         };
-        if matches!(source, Source::Network { .. }) {
-            parts.counters.bytes_fetched += count as u64;
-        }
-        let piece = &mut received[..count];
-        let faults = &mut parts.faults;
-        if let Some(place) = faults.flip_byte.and_then(|byte| byte.checked_sub(at))
-            && let Some(byte) = piece.get_mut(place as usize)
-        {
-            *byte ^= 1;
-            faults.flip_byte = None;
-        }
-        let cut = match faults.power_cut {
-            Some(PowerCut::AtByte(byte)) => Some(byte.saturating_sub(at) as usize),
-            _ => None,
-        };
-        let cut = cut.filter(|&cut| cut < piece.len());
-        let arrived = &piece[..cut.unwrap_or(piece.len())];
+        let arrived = &received[..piece.length];
         // Bytes that are there already; a server that does not resume sends them again.
         let known = (wanted.saturating_sub(at) as usize).min(arrived.len());
         at += arrived.len() as u32;
         sink.write(&arrived[known..])?;
-        if cut.is_some() {
-            parts.faults.power_cut = None;
-            parts.cut_at_byte = Some(at);
-            parts.flash.lock().power_off();
-            return Err(EngineError::Flash(FlashError::PowerLost).into());
+        if piece.cut {
+            return Err(parts.cut_power(at));
         }
         if !taken && at > wanted {
             taken = true;

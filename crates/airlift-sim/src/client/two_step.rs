@@ -261,7 +261,7 @@ impl Running<'_> {
             state,
             sha256: Some(data.offer.sha256),
             version: Some(data.version.to_owned()),
-            reason,
+            reason: reason.map(Into::into),
         };
         self.parts.unsaved.insert(data.name.to_owned(), due.clone());
         let installed = Some(data.offer.sha256).filter(|_| state == State::Confirmed);

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::power::{Power, Trace};
+use super::power::{Supply, Trace};
 use super::random::SplitMix64;
 use super::store::Store;
 use super::{
@@ -33,8 +33,7 @@ pub struct Nor {
     timing: Timing,
     store: Store,
     flags: Vec<u8>,
-    power: Power,
-    last_cut: Option<CutReport>,
+    supply: Supply,
     statistics: Statistics,
     sector_erases: Vec<u32>,
     elapsed_ns: u64,
@@ -97,11 +96,7 @@ impl Nor {
             geometry,
             model,
             timing: Timing::default(),
-            power: Power {
-                on: true,
-                armed: None,
-            },
-            last_cut: None,
+            supply: Supply::new(true, None),
             statistics: Statistics::default(),
             sector_erases: vec![0; geometry.size() / geometry.sector()],
             elapsed_ns: 0,
@@ -116,7 +111,7 @@ impl Nor {
         self
     }
 
-    /// A copy in memory of everything but an armed cut and a running trace: for trying several futures of one state.
+    /// A copy in memory, with a power supply of its own, of everything but an armed cut and a running trace: for trying several futures of one state.
     #[must_use]
     pub fn fork(&self) -> Self {
         Self {
@@ -125,11 +120,7 @@ impl Nor {
             timing: self.timing,
             store: Store::memory(self.store.cells().to_vec()),
             flags: self.flags.clone(),
-            power: Power {
-                on: self.power.on,
-                armed: None,
-            },
-            last_cut: self.last_cut,
+            supply: Supply::new(self.has_power(), self.last_cut()),
             statistics: self.statistics,
             sector_erases: self.sector_erases.clone(),
             elapsed_ns: self.elapsed_ns,
@@ -177,7 +168,7 @@ impl Nor {
                 .unwrap_or(words),
             Model::And | Model::Ecc => words,
         };
-        let admission = self.power.admit_program(offset, accepted);
+        let admission = self.supply.lock().admit_program(offset, accepted);
         self.statistics.write_calls += 1;
 
         let whole = admission.whole * word;
@@ -219,7 +210,7 @@ impl Nor {
                 offset: at as u32,
                 words: 1,
             };
-            self.last_cut = Some(CutReport {
+            self.supply.lock().last_cut = Some(CutReport {
                 cut,
                 operation,
                 effect,
@@ -267,7 +258,7 @@ impl Nor {
         let operation = Operation::Erase {
             offset: start as u32,
         };
-        let admission = self.power.admit_erase();
+        let admission = self.supply.lock().admit_erase();
         let cells = &mut self.store.cells_mut()[start..start + sector];
         let flags = &mut self.flags[start / word..(start + sector) / word];
         match admission.cut {
@@ -276,7 +267,7 @@ impl Nor {
                 flags.fill(0);
             }
             Some((cut, None)) => {
-                self.last_cut = Some(CutReport {
+                self.supply.lock().last_cut = Some(CutReport {
                     cut,
                     operation,
                     effect: Effect::Prevented,
@@ -300,7 +291,7 @@ impl Nor {
                         }
                     },
                 );
-                self.last_cut = Some(CutReport {
+                self.supply.lock().last_cut = Some(CutReport {
                     cut,
                     operation,
                     effect: Effect::Erase(effect),
@@ -361,36 +352,42 @@ impl Nor {
 
 /// The power supply.
 impl Nor {
+    /// Hangs this flash on the supply of another one, as two chips on one board are: an armed cut counts the operations of both, and takes the power from
+    /// both.
+    pub fn share_power_of(&mut self, other: &Self) {
+        self.supply = other.supply.clone();
+    }
+
     /// Arms a power cut, in place of one that is armed; counting starts now. See [`Cut`].
     pub fn arm(&mut self, cut: Cut) {
-        self.power.armed = Some((cut, cut.at));
+        self.supply.lock().armed = Some((cut, cut.at));
     }
 
     /// Takes back a cut that has not happened.
     pub fn disarm(&mut self) {
-        self.power.armed = None;
+        self.supply.lock().armed = None;
     }
 
     /// Cuts the power now, between two operations.
     pub fn power_off(&mut self) {
-        self.power.on = false;
+        self.supply.lock().on = false;
     }
 
     /// Gives power again. A cut that is armed and has not happened stays armed.
     pub fn power_on(&mut self) {
-        self.power.on = true;
+        self.supply.lock().on = true;
     }
 
     /// Whether calls have a chance.
     #[must_use]
     pub fn has_power(&self) -> bool {
-        self.power.on
+        self.supply.lock().on
     }
 
     /// The last armed cut that happened, for the message of a test that fails.
     #[must_use]
     pub fn last_cut(&self) -> Option<CutReport> {
-        self.last_cut
+        self.supply.lock().last_cut
     }
 }
 

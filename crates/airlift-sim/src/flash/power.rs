@@ -1,6 +1,7 @@
 //! The power supply of the flash: when it fails, and what it was doing then.
 
 use core::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::random::SplitMix64;
 use super::torn::Effect;
@@ -179,12 +180,31 @@ impl fmt::Display for CutReport {
     }
 }
 
-/// The power supply: on or off, and the cut that is to come.
+/// The power supply: on or off, and the cut that is to come. Several flashes can hang on one.
+#[derive(Debug, Clone)]
+pub(crate) struct Supply(Arc<Mutex<Power>>);
+
+impl Supply {
+    pub(crate) fn new(on: bool, last_cut: Option<CutReport>) -> Self {
+        Self(Arc::new(Mutex::new(Power {
+            on,
+            armed: None,
+            last_cut,
+        })))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Power> {
+        // Nothing that is done under the lock can leave half a state.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Power {
     pub(crate) on: bool,
     /// The cut and how many operations are left before it.
     pub(crate) armed: Option<(Cut, u64)>,
+    pub(crate) last_cut: Option<CutReport>,
 }
 
 /// How far an operation gets.

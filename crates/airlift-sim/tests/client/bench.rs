@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use airlift_formats::esp::app_image::{AppImageBuilder, ChipId};
@@ -13,13 +14,13 @@ use sha2::Sha256;
 use tempfile::TempDir;
 
 /// Small enough to be quick, large enough for two slots of 384 KiB.
-const FLASH_SIZE: usize = 1 << 20;
+pub(crate) const FLASH_SIZE: usize = 1 << 20;
 
 /// An app image and what is said of it.
 #[derive(Clone)]
 pub(crate) struct Image {
     pub(crate) bytes: Vec<u8>,
-    version: String,
+    pub(crate) version: String,
 }
 
 impl Image {
@@ -216,11 +217,15 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(peer: &Peer) -> Self {
+        Self::with_table(peer, &default_table(FLASH_SIZE).unwrap())
+    }
+
+    /// With this partition table.
+    pub(crate) fn with_table(peer: &Peer, table: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let factory = image(ChipId::ESP32, "demo", "1.0.0", 20_000);
         let file = folder.path().join("flash");
-        let table = default_table(FLASH_SIZE).unwrap();
-        provision(&file, FLASH_SIZE, &table, &factory.bytes).unwrap();
+        provision(&file, FLASH_SIZE, table, &factory.bytes).unwrap();
         let device = open(&folder, peer.address).unwrap();
         Self {
             folder,
@@ -278,6 +283,22 @@ impl Bench {
     pub(crate) fn version(&mut self) -> String {
         let running = self.device.power_on(&mut |_| {}).unwrap();
         running.expect("power").version().to_owned()
+    }
+
+    /// The process ends, and another one is started on the same file.
+    pub(crate) fn reopen(&mut self) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let file = elsewhere.path().join("flash");
+        let table = default_table(FLASH_SIZE).unwrap();
+        provision(&file, FLASH_SIZE, &table, &self.factory.bytes).unwrap();
+        // There has to be a device while the file is closed.
+        self.device = open(&elsewhere, self.server).unwrap();
+        self.device = open(&self.folder, self.server).unwrap();
+    }
+
+    /// A file in the device's folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub(crate) fn flash_content(&self) -> Vec<u8> {

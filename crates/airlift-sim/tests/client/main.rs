@@ -3,6 +3,7 @@
 
 mod bench;
 mod partitions;
+mod sets;
 mod two_step;
 
 use airlift_formats::esp::app_image::ChipId;

@@ -22,6 +22,7 @@ pub(super) fn states_text<'r>(
             let state = match report.state {
                 "whole" => Cell::painted("whole", Look::good),
                 "pending" => Cell::painted("whole, update on its way", Look::warn),
+                "on-trial" => Cell::painted("new, on trial with its set", Look::warn),
                 _ => Cell::painted("damaged: an update was interrupted", Look::bad),
             };
             let update = match (report.last, report.durable, report.update_size) {

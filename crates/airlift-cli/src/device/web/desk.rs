@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use airlift_sim::client::{
-    DataReport, DeviceError, Event, Order, PartitionReport, Polled, Running,
+    DataReport, DeviceError, Event, Order, PartitionReport, Polled, Running, SET_PLACE, SetReport,
 };
 use serde::Serialize;
 
@@ -17,6 +17,8 @@ pub(super) struct Status {
     pub(super) partitions: Vec<PartitionReport>,
     /// The data of the app; `null`: it has none.
     pub(super) data: Option<DataReport>,
+    /// The last set of parts; `null`: there was none.
+    pub(super) set: Option<SetReport>,
     /// An update is going on, or about to.
     pub(super) busy: bool,
     /// How far it is.
@@ -143,11 +145,12 @@ impl Desk {
             project: running.project().to_owned(),
             version: running.version().to_owned(),
         };
-        let (partitions, data) = (running.partitions()?, running.data()?);
+        let (partitions, data, set) = (running.partitions()?, running.data()?, running.set()?);
         let mut state = self.lock();
         state.status.app = Some(app);
         state.status.partitions = partitions;
         state.status.data = data;
+        state.status.set = set;
         state.status.progress = None;
         state.working = false;
         state.target = None;
@@ -238,6 +241,28 @@ impl Desk {
                 partition.clone(),
                 "restored",
                 format!("{message} ({reason}); it holds its old content again"),
+            ),
+            Event::SetDone { version, .. } => (
+                SET_PLACE.to_owned(),
+                "updated",
+                format!("all parts of {version} are in place"),
+            ),
+            Event::SetUndone { reason } => (
+                SET_PLACE.to_owned(),
+                "rolled-back",
+                format!("all parts are what they were before ({reason})"),
+            ),
+            Event::SetFailed { reason } => (
+                SET_PLACE.to_owned(),
+                "failed",
+                format!("some parts are new, and some are not ({reason})"),
+            ),
+            Event::SetRefused {
+                reason, message, ..
+            } => (
+                SET_PLACE.to_owned(),
+                "refused",
+                format!("{message} ({reason})"),
             ),
             Event::Interrupted { message, .. } => {
                 let target = state.target.clone().unwrap_or_else(|| target(None));

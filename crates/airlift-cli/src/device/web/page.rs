@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use airlift_sim::client::PartitionReport;
+use airlift_sim::client::{PartitionReport, SetReport};
 
 use super::desk::Status;
 use crate::output;
@@ -85,6 +85,7 @@ pub(super) fn page(status: &Status) -> String {
     body += &app(status);
     body += &update(status);
     body += &data(status);
+    body += &set(status.set.as_ref());
     body += &partitions(&status.partitions);
     body += &form(status);
     document(&format!("{} - Airlift", status.node), refresh, &body)
@@ -162,6 +163,37 @@ fn data(status: &Status) -> String {
     )
 }
 
+fn set(set: Option<&SetReport>) -> String {
+    let Some(set) = set else {
+        return String::new();
+    };
+    let mut rows = String::new();
+    for part in &set.parts {
+        let class = match part.holds {
+            "new" => "good",
+            "old" => "",
+            _ => "warn",
+        };
+        let _ = writeln!(
+            rows,
+            "<tr><th scope=\"row\" class=\"n\">{}</th><td>{}</td><td>{}</td><td class=\"{class}\">{}</td></tr>",
+            part.tag,
+            part.content,
+            escaped(&part.place),
+            part.holds
+        );
+    }
+    let version = set.version.as_deref().map(escaped);
+    let version = version.unwrap_or_else(|| "-".to_owned());
+    format!(
+        "<section><h2 id=\"set\">Set of parts</h2><dl><dt>State</dt><dd>{}</dd><dt>Version</dt><dd>{version}</dd></dl>\n\
+         <div class=\"scroll\" role=\"region\" aria-labelledby=\"set\" tabindex=\"0\"><table>\n\
+         <thead><tr><th scope=\"col\" class=\"n\">Tag</th><th scope=\"col\">Part</th><th scope=\"col\">Place</th><th scope=\"col\">Holds</th></tr></thead>\n\
+         <tbody>\n{rows}</tbody></table></div></section>\n",
+        set.state
+    )
+}
+
 fn partitions(reports: &[PartitionReport]) -> String {
     let mut rows = String::new();
     for report in reports {
@@ -169,6 +201,7 @@ fn partitions(reports: &[PartitionReport]) -> String {
             "whole" if report.kind == "app" => ("", "-"),
             "whole" => ("good", "whole"),
             "pending" => ("warn", "whole, update on its way"),
+            "on-trial" => ("warn", "new, on trial with its set"),
             _ => ("bad", "not whole"),
         };
         let last = match (report.last, report.reason) {

@@ -4,9 +4,9 @@ use airlift_formats::matter::image::{
     FIXED_HEADER_LEN, Header, HeaderParser, MAX_HEADER_LEN, OtaImageError, PayloadVerifier, Rules,
 };
 use airlift_formats::nxp::{self, Content, Event, FactoryData, PayloadReader, TLV_HEADER_LEN, Tlv};
-use serde::Serialize;
 
 use super::BadImage;
+use crate::catalog::release;
 
 /// The partition that Matter OTA images are released for. It is reserved: nothing else is published for it.
 pub(crate) const PARTITION: &str = "matter-ota";
@@ -17,17 +17,10 @@ pub(super) const MAGIC: [u8; 4] = airlift_formats::matter::image::FILE_IDENTIFIE
 /// Parts that a payload may have: more than any device has processors for.
 const MAX_PARTS: usize = 1024;
 
-/// What an image says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What an image says of itself, and what is odd about it and harms nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MatterImage {
-    vendor_id: u16,
-    product_id: u16,
-    pub(crate) software_version: u32,
-    pub(crate) software_version_string: String,
-    /// `None`: the payload is one image.
-    parts: Option<u32>,
-    /// What is odd and harms nobody.
-    #[serde(skip)]
+    pub(crate) says: release::MatterHeader,
     pub(crate) remarks: Vec<String>,
 }
 
@@ -97,11 +90,15 @@ impl Body {
         let version = header.software_version_string.as_str().unwrap_or_default();
         Self {
             about: MatterImage {
-                vendor_id: header.vendor_id,
-                product_id: header.product_id,
-                software_version: header.software_version,
-                software_version_string: version.to_owned(),
-                parts: None,
+                says: release::MatterHeader {
+                    vendor_id: header.vendor_id,
+                    product_id: header.product_id,
+                    software_version: header.software_version,
+                    software_version_string: version.to_owned(),
+                    min_applicable_software_version: header.min_applicable_software_version,
+                    max_applicable_software_version: header.max_applicable_software_version,
+                    parts: None,
+                },
                 remarks: header.remarks().map(|remark| remark.to_string()).collect(),
             },
             payload: PayloadVerifier::new(header, offset, &Rules::strict()),
@@ -122,7 +119,7 @@ impl Body {
         // The digest first: in a damaged payload, what the parts say is no more than a consequence.
         self.payload.finish().map_err(bad_image)?;
         let mut about = self.about;
-        about.parts = self.parts.finish()?;
+        about.says.parts = self.parts.finish()?;
         Ok(about)
     }
 }

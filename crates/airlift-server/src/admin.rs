@@ -28,6 +28,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::fleet::registry::Registry;
 use crate::fleet::writer::Writer;
+use crate::jobs::AwsService;
 
 pub(crate) use auth::Tokens;
 use problem::Problem;
@@ -37,6 +38,7 @@ use problem::Problem;
 pub(crate) struct Api {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) jobs: Arc<AwsService>,
     pub(crate) writer: Arc<Writer>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<dyn Clock>,

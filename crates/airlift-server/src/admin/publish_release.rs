@@ -115,6 +115,7 @@ pub(super) async fn handle(
         data,
         version: parameters.version,
         force: parameters.force,
+        signature: None,
         published_by: principal.token,
     };
     // What is announced to be too large is not received first.

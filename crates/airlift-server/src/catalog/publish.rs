@@ -33,6 +33,8 @@ pub(crate) struct Order {
     pub(crate) version: Option<String>,
     /// Publish even if this place has held images for another chip or of another project, or if data looks like an app.
     pub(crate) force: bool,
+    /// Made by who has the key, over the whole image.
+    pub(crate) signature: Option<String>,
     pub(crate) published_by: i64,
 }
 
@@ -225,7 +227,10 @@ impl Catalog {
         };
         // Without a word about the file system, what was said before still holds.
         let same_file_system = file_system.is_none() || file_system == offered.file_system;
-        if offered.sha256 == found.sha256 && offered.version == version && same_file_system {
+        // The same of a signature; another one is news to devices that are given it.
+        let same_signature = order.signature.is_none() || order.signature == offered.signature;
+        let same_content = offered.sha256 == found.sha256 && offered.version == version;
+        if same_content && same_file_system && same_signature {
             return Ok(Verdict {
                 version,
                 file_system,
@@ -432,5 +437,6 @@ fn row(
         published_at: clock.now().0,
         published_by: Some(order.published_by),
         withdrawn_at: None,
+        signature: order.signature.clone(),
     }
 }

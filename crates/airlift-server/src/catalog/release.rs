@@ -129,6 +129,8 @@ pub(crate) struct Release {
     /// Token that published it.
     pub(crate) published_by: Option<i64>,
     pub(crate) withdrawn_at: Option<Timestamp>,
+    /// Base64 of a DER-encoded ECDSA P-256 signature over the bytes served. The server cannot check it: it has no key.
+    pub(crate) signature: Option<String>,
     #[serde(skip)]
     pub(crate) headers: ReleaseHeaders,
 }
@@ -269,6 +271,7 @@ impl TryFrom<ReleaseRow> for Release {
             version: row.version,
             image_version: row.image_version,
             image_project: row.image_project,
+            signature: row.signature,
         })
     }
 }

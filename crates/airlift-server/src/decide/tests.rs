@@ -36,6 +36,7 @@ fn release(id: u8, project: &str, target_kind: &str, target: &str) -> ReleaseRow
         published_at: 0,
         published_by: None,
         withdrawn_at: None,
+        signature: None,
     }
 }
 

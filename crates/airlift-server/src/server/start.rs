@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::doors::esp_http::EspHttp;
 use crate::fleet::registry::Registry;
 use crate::fleet::writer::Writer;
+use crate::jobs::AwsService;
 use crate::store::cache::ImageCache;
 use crate::store::database::Database;
 use crate::store::objects::{self, Objects};
@@ -104,6 +105,7 @@ pub struct RunningServer {
     admin_token: Option<String>,
     phase: watch::Sender<Phase>,
     accepting: JoinHandle<()>,
+    keeping_up: JoinHandle<()>,
     writing: JoinHandle<()>,
     writer: Arc<Writer>,
     database: Database,
@@ -176,7 +178,14 @@ impl Server {
             None
         };
 
+        let jobs = Arc::new(AwsService::new(
+            Arc::clone(&catalog),
+            Arc::clone(&registry),
+            Arc::clone(&parts.clock),
+            config.resolution,
+        ));
         let api = admin::router(Api {
+            jobs: Arc::clone(&jobs),
             catalog: Arc::clone(&catalog),
             registry: Arc::clone(&registry),
             writer: Arc::clone(&writer),
@@ -204,6 +213,7 @@ impl Server {
                 drop(lock);
             }
         });
+        let keeping_up = tokio::spawn(jobs.run(watched.clone()));
         let writing = tokio::spawn({
             let writer = Arc::clone(&writer);
             async move { writer.run(config.registry_flush, watched).await }
@@ -214,6 +224,7 @@ impl Server {
             admin_token,
             phase,
             accepting,
+            keeping_up,
             writing,
             writer,
             database,
@@ -238,6 +249,7 @@ impl RunningServer {
     pub async fn shutdown(mut self) {
         let _ = self.phase.send(Phase::Finish);
         let _ = (&mut self.accepting).await;
+        let _ = (&mut self.keeping_up).await;
         let _ = (&mut self.writing).await;
         if let Err(error) = self.writer.flush().await {
             tracing::error!(%error, "the last check-ins could not be written");

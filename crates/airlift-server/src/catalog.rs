@@ -7,7 +7,9 @@ pub(crate) mod file_system;
 pub(crate) mod inspect;
 pub(crate) mod publish;
 pub(crate) mod release;
+pub(crate) mod signature;
 pub(crate) mod snapshot;
+pub(crate) mod store_file;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -10,13 +10,14 @@
 //! A transport (the MQTT door, the HTTP data plane) knows who a thing is and moves bytes; it decides nothing.
 //! `docs/aws-iot.md` has the contract and where it differs from AWS.
 
-mod answer;
+pub(crate) mod answer;
 mod automatic;
 mod desk;
 mod document;
 mod execution;
 mod job;
 mod notice;
+mod order;
 mod queue;
 mod refusal;
 mod registry;
@@ -28,10 +29,18 @@ mod thing;
 mod upkeep;
 mod writer;
 
-#[allow(unused_imports, reason = "some are for the MQTT door only")]
-pub(crate) use notice::{Notice, NoticeReceiver};
-#[allow(unused_imports, reason = "some are for the MQTT door only")]
-pub(crate) use reply::{Publication, Reply};
-pub(crate) use service::AwsService;
-pub(crate) use stream::BlockSource;
-pub(crate) use thing::Thing;
+pub(crate) use document::{DEFAULT_CERTIFICATE, DocumentFile};
+pub(crate) use execution::{Details, Execution};
+pub(crate) use job::{File, MAX_JOB_ID, MAX_MINUTES, MAX_RETRIES, Retries, is_job_id};
+pub(crate) use order::{Content, CreateError, MAX_FILES, MAX_THINGS, Order, is_reserved};
+pub(crate) use refusal::{Code, Refusal};
+pub(crate) use request::{Describe, Request};
+pub(crate) use service::{AwsService, NEXT};
+pub(crate) use thing::{MAX_THING_NAME, Thing, is_thing_name};
+
+#[allow(unused_imports, reason = "for the MQTT door")]
+pub(crate) use {
+    notice::{Notice, NoticeReceiver},
+    reply::{Publication, Reply},
+    stream::BlockSource,
+};

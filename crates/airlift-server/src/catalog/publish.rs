@@ -117,7 +117,7 @@ impl From<object_store::Error> for PublishError {
 
 impl Catalog {
     /// Waits for a place to receive an upload in: one of the organization's, then one of all.
-    async fn turn(
+    pub(super) async fn turn(
         &self,
         organization: i64,
     ) -> Result<(OwnedSemaphorePermit, SemaphorePermit<'_>), PublishError> {

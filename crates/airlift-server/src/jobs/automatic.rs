@@ -167,7 +167,6 @@ impl AwsService {
                     cancel_forced: 0,
                     cancel_reason: None,
                     cancel_comment: None,
-                    deleted_at: None,
                 };
                 match database.insert_job(&row, &[file.row()], &[], 0).await? {
                     Inserted::Job(id) => Some(id),

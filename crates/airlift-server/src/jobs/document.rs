@@ -71,7 +71,6 @@ impl DocumentFile {
 
     pub(crate) fn row(&self) -> JobFileRow {
         JobFileRow {
-            job: 0,
             id: self.file.id.into(),
             path: self.path.clone(),
             size: i64::try_from(self.file.size).unwrap_or(i64::MAX),

@@ -109,10 +109,6 @@ impl Job {
             stream: row.stream.map(Into::into),
         })
     }
-
-    pub(crate) fn file(&self, id: u8) -> Option<&File> {
-        self.files.iter().find(|file| file.id == id)
-    }
 }
 
 /// Whether a job may be called that: AWS' rule, `[a-zA-Z0-9_-]{1,64}`.

@@ -63,6 +63,7 @@ impl NoticeReceiver {
     /// Waits for the next notice. `None`: the thing was blocked, and its connection is to be closed.
     ///
     /// Safe to be dropped and called again, as `select!` does.
+    #[allow(dead_code, reason = "for the MQTT door")]
     pub(crate) async fn recv(&mut self) -> Option<Notice> {
         loop {
             let now = *self.signals.borrow_and_update();
@@ -93,6 +94,7 @@ impl NoticeReceiver {
 
 impl Notice {
     /// Where it is published, behind `$aws/things/NAME/`: nothing is to be made for who has not subscribed to that.
+    #[allow(dead_code, reason = "for the MQTT door")]
     pub(crate) fn topic_rest(&self) -> &'static str {
         match self.kind {
             Kind::List => "jobs/notify",
@@ -101,6 +103,7 @@ impl Notice {
     }
 
     /// Makes the message. `None`: the server cannot say at the moment; its log says why.
+    #[allow(dead_code, reason = "for the MQTT door")]
     pub(crate) async fn publication(&self) -> Option<Publication> {
         let payload = self.service.notice(&self.thing, self.kind).await.ok()?;
         Some(Publication {

@@ -14,6 +14,7 @@ pub(crate) struct Publication {
 
 /// One answer, or the blocks of a file.
 #[derive(Debug)]
+#[allow(dead_code, reason = "for the MQTT door")]
 pub(crate) enum Reply {
     /// The topic is not one that asks for anything.
     None,

@@ -36,7 +36,7 @@ pub(crate) struct AwsService {
 }
 
 /// What a request names in its topic where the id of a job stands.
-const NEXT: &str = "$next";
+pub(crate) const NEXT: &str = "$next";
 /// Longest topic behind the thing's name that is answered.
 const MAX_TOPIC: usize = 256;
 
@@ -67,12 +67,14 @@ impl AwsService {
     }
 
     /// A thing has a connection now.
+    #[allow(dead_code, reason = "for the MQTT door")]
     pub(crate) fn connected(&self, thing: &Arc<Thing>, address: IpAddr) {
         self.desks.of(thing.id).connected(thing, address);
         self.hear(thing);
     }
 
     /// A connection of a thing is gone. Call as often as [`connected`](Self::connected).
+    #[allow(dead_code, reason = "for the MQTT door")]
     pub(crate) fn disconnected(&self, thing: &Thing) {
         if let Some(desk) = self.desks.find(thing.id) {
             desk.disconnected();
@@ -80,6 +82,7 @@ impl AwsService {
     }
 
     /// What a connection of that thing is to be told unasked, from now on.
+    #[allow(dead_code, reason = "for the MQTT door")]
     pub(crate) fn notices(self: &Arc<Self>, thing: &Arc<Thing>) -> NoticeReceiver {
         let desk = self.desks.of(thing.id);
         NoticeReceiver::new(Arc::clone(self), Arc::clone(thing), desk)
@@ -88,6 +91,7 @@ impl AwsService {
     /// Answers what a thing has published to `$aws/things/NAME/{topic_rest}`, where NAME is its own.
     ///
     /// What is answered is on the disk.
+    #[allow(dead_code, reason = "for the MQTT door")]
     pub(crate) async fn request(
         self: &Arc<Self>,
         thing: &Arc<Thing>,

@@ -47,6 +47,7 @@ impl std::fmt::Debug for BlockSource {
 
 impl BlockSource {
     /// The next block. If it cannot be read, the last publication is one that says so.
+    #[allow(dead_code, reason = "for the MQTT door")]
     pub(crate) async fn next(&mut self) -> Option<Publication> {
         let block = self.blocks.next()?;
         let token = self.token.as_deref().map(Text::from);

@@ -25,13 +25,11 @@ pub(crate) struct JobRow {
     pub(crate) cancel_forced: i64,
     pub(crate) cancel_reason: Option<String>,
     pub(crate) cancel_comment: Option<String>,
-    pub(crate) deleted_at: Option<i64>,
 }
 
 /// A file of a job.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct JobFileRow {
-    pub(crate) job: i64,
     pub(crate) id: i64,
     pub(crate) path: String,
     pub(crate) size: i64,
@@ -90,16 +88,14 @@ pub(super) const INSERT_JOB: &str = "INSERT INTO jobs (organization_id, name, de
 pub(super) const INSERT_FILE: &str =
     "INSERT INTO job_files (job, id, path, size, sha256) VALUES ($1, $2, $3, $4, $5)";
 pub(super) const JOB: &str = "SELECT id, organization_id, name, description, document, release_id, automatic, stream, timeout_minutes, \
-     retries_failed, retries_timed_out, created_at, created_by, canceled_at, cancel_forced, cancel_reason, cancel_comment, \
-     deleted_at FROM jobs WHERE id = $1 AND deleted_at IS NULL";
+     retries_failed, retries_timed_out, created_at, created_by, canceled_at, cancel_forced, cancel_reason, cancel_comment FROM jobs WHERE id = $1 AND deleted_at IS NULL";
 pub(super) const JOB_BY_NAME: &str = "SELECT id, organization_id, name, description, document, release_id, automatic, stream, \
      timeout_minutes, retries_failed, retries_timed_out, created_at, created_by, canceled_at, cancel_forced, cancel_reason, \
-     cancel_comment, deleted_at FROM jobs WHERE organization_id = $1 AND name = $2 AND deleted_at IS NULL";
+     cancel_comment FROM jobs WHERE organization_id = $1 AND name = $2 AND deleted_at IS NULL";
 pub(super) const JOBS: &str = "SELECT id, organization_id, name, description, document, release_id, automatic, stream, timeout_minutes, \
-     retries_failed, retries_timed_out, created_at, created_by, canceled_at, cancel_forced, cancel_reason, cancel_comment, \
-     deleted_at FROM jobs WHERE organization_id = $1 AND id < $2 AND deleted_at IS NULL ORDER BY id DESC LIMIT $3";
+     retries_failed, retries_timed_out, created_at, created_by, canceled_at, cancel_forced, cancel_reason, cancel_comment FROM jobs WHERE organization_id = $1 AND id < $2 AND deleted_at IS NULL ORDER BY id DESC LIMIT $3";
 pub(super) const JOB_FILES: &str =
-    "SELECT job, id, path, size, sha256 FROM job_files WHERE job = $1 ORDER BY id";
+    "SELECT id, path, size, sha256 FROM job_files WHERE job = $1 ORDER BY id";
 pub(super) const CANCEL_JOB: &str = "UPDATE jobs SET canceled_at = COALESCE(canceled_at, $1), \
      cancel_forced = CASE WHEN $2 = 1 THEN 1 ELSE cancel_forced END, cancel_reason = COALESCE($3, cancel_reason), \
      cancel_comment = COALESCE($4, cancel_comment) WHERE id = $5";

@@ -44,3 +44,6 @@ pub(crate) use {
     reply::{Publication, Reply},
     stream::BlockSource,
 };
+
+#[cfg(test)]
+mod tests;

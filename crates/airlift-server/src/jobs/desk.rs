@@ -132,6 +132,11 @@ impl Desks {
         self.lock().by_id.get(&thing).cloned()
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().by_id.len()
+    }
+
     /// The connected things of which that is true.
     pub(super) fn connected(&self, is_wanted: impl Fn(&Thing) -> bool) -> Vec<Arc<Thing>> {
         let desks = self.lock();

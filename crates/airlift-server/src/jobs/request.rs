@@ -64,17 +64,17 @@ impl<'a> Request<'a> {
                 "a request has at most {MAX_REQUEST} bytes"
             )));
         }
-        let fields: BTreeMap<String, &RawValue> =
-            serde_json::from_slice(payload).map_err(|error| {
-                // It may be JSON all the same: an array, say.
-                let is_json = serde_json::from_slice::<IgnoredAny>(payload).is_ok();
-                let code = if is_json {
-                    Code::InvalidRequest
-                } else {
-                    Code::InvalidJson
-                };
-                Refusal::new(code, format!("a request is a JSON object: {error}"))
-            })?;
+        let no_json = |error: &dyn fmt::Display| {
+            Refusal::new(Code::InvalidJson, format!("a request is JSON: {error}"))
+        };
+        let text = std::str::from_utf8(payload).map_err(|error| no_json(&error))?;
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
+            // It may be JSON all the same: an array, say.
+            match serde_json::from_str::<IgnoredAny>(text) {
+                Ok(_) => Refusal::invalid("a request is a JSON object"),
+                Err(_) => no_json(&error),
+            }
+        })?;
         Ok(Self {
             fields,
             client_token: None,
@@ -260,3 +260,6 @@ impl<'de> Visitor<'de> for PairsVisitor {
         Ok(Pairs(pairs))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ impl AwsService {
     }
 
     /// What a killed server has marked and not removed.
-    async fn remove_deleted_jobs(&self) -> Result<(), sqlx::Error> {
+    pub(super) async fn remove_deleted_jobs(&self) -> Result<(), sqlx::Error> {
         for job in self.database().deleted_jobs().await? {
             self.database().remove_job(job).await?;
         }
@@ -55,7 +55,7 @@ impl AwsService {
     }
 
     /// Ends executions that have timed out: sitting down does.
-    async fn end_what_is_due(self: &Arc<Self>) {
+    pub(super) async fn end_what_is_due(self: &Arc<Self>) {
         match self.things_due().await {
             Ok(things) => self.look_at(things, false).await,
             Err(error) => {
@@ -80,7 +80,7 @@ impl AwsService {
     }
 
     /// Looks again at what is on offer to the connected things of the organizations where something has changed.
-    async fn offer_anew(self: &Arc<Self>, before: &Snapshot, now: &Snapshot) {
+    pub(super) async fn offer_anew(self: &Arc<Self>, before: &Snapshot, now: &Snapshot) {
         let changed: HashSet<i64> = now
             .organizations
             .values()

@@ -1,7 +1,10 @@
 //! Formats of over-the-air updates by AWS IoT: what goes over MQTT between a device and the service.
 //!
 //! ```text
-//! streams        files by blocks: GetStream and DescribeStream, their answers, in JSON or CBOR
+//! topic          where a message goes, and what it is
+//! jobs           what there is to do for a device, and how it goes: requests, answers, notices, in JSON
+//! job_document   what is to be done: the documents of FreeRTOS OTA jobs
+//! streams        files by blocks: requests, data, descriptions, in JSON or CBOR
 //! ```
 //!
 //! Both directions of each message are here, because a device and a server of ours read what the other one writes. Readers
@@ -14,9 +17,12 @@ pub mod base64;
 mod cbor;
 mod emit;
 mod error;
+pub mod job_document;
+pub mod jobs;
 mod json;
 pub mod streams;
 mod text;
+pub mod topic;
 mod value;
 
 pub use emit::{Buffer, BufferTooSmall, Sink};

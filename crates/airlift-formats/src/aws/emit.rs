@@ -172,6 +172,33 @@ impl<'s, S: Sink + ?Sized> Emitter<'s, S> {
         self.string(text);
     }
 
+    /// A member that is this, as it stands; in JSON only.
+    pub(super) fn literal(&mut self, name: &str, literal: &str) {
+        self.name(name);
+        self.sink.put(literal.as_bytes());
+    }
+
+    /// A member that is true or false; in JSON only.
+    pub(super) fn boolean(&mut self, name: &str, value: bool) {
+        self.literal(name, if value { "true" } else { "false" });
+    }
+
+    /// An element of a list that is a text.
+    pub(super) fn text_element(&mut self, text: &str) {
+        self.element();
+        self.string(text.into());
+    }
+
+    /// A member that is a text of several pieces; in JSON only.
+    pub(super) fn pieces(&mut self, name: &str, pieces: &[Piece<'_>]) {
+        self.name(name);
+        self.sink.put(b"\"");
+        for piece in pieces {
+            piece.emit(self.sink);
+        }
+        self.sink.put(b"\"");
+    }
+
     /// A member that is a string of bytes; base64 in JSON.
     pub(super) fn bytes(&mut self, name: &str, bytes: &[u8]) {
         match self.format {
@@ -235,8 +262,43 @@ impl<'s, S: Sink + ?Sized> Emitter<'s, S> {
     }
 }
 
+/// A piece of a text that is put together while it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// This text.
+    Text(&'a str),
+    /// This number in decimal.
+    Decimal(u32),
+    /// This number as `0x` and 8 hexadecimal digits.
+    Hex(u32),
+}
+
+impl Piece<'_> {
+    fn emit<S: Sink + ?Sized>(&self, sink: &mut S) {
+        match *self {
+            Self::Text(text) => escaped(sink, text),
+            Self::Decimal(number) => decimal(sink, number),
+            Self::Hex(number) => {
+                sink.put(b"0x");
+                for shift in (0..8).rev() {
+                    sink.put(&[hex_digit((number >> (4 * shift) & 15) as u8)]);
+                }
+            }
+        }
+    }
+
+    /// Bytes that it takes, without escapes.
+    pub(super) fn len(&self) -> usize {
+        match *self {
+            Self::Text(text) => text.len(),
+            Self::Decimal(number) => number.checked_ilog10().unwrap_or(0) as usize + 1,
+            Self::Hex(_) => 10,
+        }
+    }
+}
+
 /// A number in decimal.
-pub(super) fn decimal<S: Sink + ?Sized>(sink: &mut S, mut number: u32) {
+fn decimal<S: Sink + ?Sized>(sink: &mut S, mut number: u32) {
     let mut digits = [0; 10];
     let mut start = digits.len();
     for (index, digit) in digits.iter_mut().enumerate().rev() {
@@ -251,35 +313,38 @@ pub(super) fn decimal<S: Sink + ?Sized>(sink: &mut S, mut number: u32) {
 }
 
 /// A JSON string, with quotes.
-pub(super) fn json_string<S: Sink + ?Sized>(sink: &mut S, text: Text<'_>) {
+fn json_string<S: Sink + ?Sized>(sink: &mut S, text: Text<'_>) {
     sink.put(b"\"");
-    if let Some(escaped) = text.escapes() {
-        sink.put(escaped.as_bytes());
-    } else {
-        for piece in text
-            .as_str()
-            .unwrap_or_default()
-            .split_inclusive(must_be_escaped)
-        {
-            match piece.as_bytes().split_last() {
-                Some((&last, before)) if must_be_escaped(char::from(last)) => {
-                    sink.put(before);
-                    if last < 0x20 {
-                        let digit = |nibble: u8| match nibble {
-                            0..10 => b'0' + nibble,
-                            _ => b'a' + nibble - 10,
-                        };
-                        sink.put(b"\\u00");
-                        sink.put(&[digit(last >> 4), digit(last & 15)]);
-                    } else {
-                        sink.put(&[b'\\', last]);
-                    }
-                }
-                _ => sink.put(piece.as_bytes()),
-            }
-        }
+    match text.as_str() {
+        Some(text) => escaped(sink, text),
+        None => sink.put(text.escapes().unwrap_or_default().as_bytes()),
     }
     sink.put(b"\"");
+}
+
+/// The inside of a JSON string.
+fn escaped<S: Sink + ?Sized>(sink: &mut S, text: &str) {
+    for piece in text.split_inclusive(must_be_escaped) {
+        match piece.as_bytes().split_last() {
+            Some((&last, before)) if must_be_escaped(char::from(last)) => {
+                sink.put(before);
+                if last < 0x20 {
+                    sink.put(b"\\u00");
+                    sink.put(&[hex_digit(last >> 4), hex_digit(last & 15)]);
+                } else {
+                    sink.put(&[b'\\', last]);
+                }
+            }
+            _ => sink.put(piece.as_bytes()),
+        }
+    }
+}
+
+const fn hex_digit(nibble: u8) -> u8 {
+    match nibble {
+        0..10 => b'0' + nibble,
+        _ => b'a' + nibble - 10,
+    }
 }
 
 fn must_be_escaped(character: char) -> bool {

@@ -1,6 +1,6 @@
 //! Values of a message, whatever it is encoded in.
 
-use super::{Fault, Format, MessageError, Text, cbor, json};
+use super::{Fault, Format, MessageError, Text, cbor, json, topic::is_name};
 
 /// A value of a message that has been read as a whole: an object, a list, a text, a number.
 ///
@@ -148,6 +148,16 @@ impl<'a> Value<'a> {
         match self.content {
             Content::Text(text) => Ok(text),
             _ => Err(self.fault(Fault::Type)),
+        }
+    }
+
+    /// A text that is a name: 1 to `max` of `A-Z a-z 0-9 _ -`, and colons if these are allowed.
+    pub(super) fn name(&self, max: usize, colons: bool) -> Result<&'a str, MessageError> {
+        let text = self.text()?;
+        match text.as_str() {
+            Some(name) if is_name(name, max, colons) => Ok(name),
+            Some(name) if name.is_empty() || name.len() > max => Err(self.fault(Fault::Length)),
+            _ => Err(self.fault(Fault::Content)),
         }
     }
 

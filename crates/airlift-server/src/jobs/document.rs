@@ -1,6 +1,6 @@
 //! The `afr_ota` job document, as AWS makes it for OTA updates.
 
-use serde::Serialize;
+use airlift_formats::aws::job_document::{self, AfrOta, Protocols, SignatureKind};
 
 use super::job::File;
 use crate::catalog::release::{Kind, Release};
@@ -20,35 +20,6 @@ pub(crate) struct DocumentFile {
     pub(crate) file_type: Option<u8>,
     /// Base64.
     pub(crate) signature: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    afr_ota: AfrOta<'a>,
-}
-
-#[derive(Serialize)]
-struct AfrOta<'a> {
-    protocols: [&'static str; 1],
-    streamname: &'a str,
-    files: Vec<FileEntry<'a>>,
-}
-
-/// In the order in which AWS was seen to write them. It writes both of the fields for downloads over HTTP as `null` when there are none.
-#[derive(Serialize)]
-struct FileEntry<'a> {
-    filepath: &'a str,
-    filesize: u64,
-    fileid: u8,
-    certfile: &'a str,
-    #[serde(rename = "fileType", skip_serializing_if = "Option::is_none")]
-    file_type: Option<u8>,
-    update_data_url: (),
-    auth_scheme: (),
-    /// The reference parser refuses a file without it. Where there is no signature it is empty, which satisfies the parser and no
-    /// check of a signature.
-    #[serde(rename = "sig-sha256-ecdsa")]
-    signature: &'a str,
 }
 
 impl DocumentFile {
@@ -80,26 +51,34 @@ impl DocumentFile {
 }
 
 /// The document for these files.
+///
+/// The reference parser refuses a file without a signature. Where there is none it is empty, which satisfies the parser and no check
+/// of a signature.
 pub(crate) fn afr_ota(stream: &str, files: &[DocumentFile]) -> String {
-    let files = files.iter().map(|file| FileEntry {
-        filepath: &file.path,
-        filesize: file.file.size,
-        fileid: file.file.id,
-        certfile: &file.certificate,
+    let files = files.iter().map(|file| job_document::File {
+        id: file.file.id,
+        // An upload is far smaller than what a number of 32 bits holds.
+        size: u32::try_from(file.file.size).unwrap_or(u32::MAX),
+        path: (&*file.path).into(),
+        certificate: (&*file.certificate).into(),
         file_type: file.file_type,
-        update_data_url: (),
-        auth_scheme: (),
-        signature: file.signature.as_deref().unwrap_or_default(),
+        url: None,
+        auth_scheme: None,
+        signature: file.signature.as_deref().unwrap_or_default().into(),
+        signature_kind: SignatureKind::Sha256Ecdsa,
     });
-    let document = Document {
-        afr_ota: AfrOta {
-            protocols: ["MQTT"],
-            streamname: stream,
-            files: files.collect(),
+    let document = AfrOta {
+        protocols: Protocols {
+            mqtt: true,
+            http: false,
         },
+        stream: Some(stream),
+        files,
     };
-    // Writing to memory cannot fail, and nothing here has keys that are no texts.
-    serde_json::to_string(&document).unwrap_or_default()
+    let mut text = Vec::new();
+    document.emit(&mut text);
+    // All of it was text.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// A name that no other stream has: `AFR_OTA-` and a random UUID. It has 44 characters, and may not have more: the reference

@@ -85,32 +85,27 @@ impl AwsService {
     }
 }
 
-/// How an update ended that a thing says has ended.
+/// How an update ended that a thing says has ended, and why.
 ///
 /// The agents of FreeRTOS have one word, `FAILED`, for an image that they refuse and for one that they went back from; that it was
-/// on trial they have said before.
+/// on trial they have said before. Devices of ours say the cause as a word beside the agents' `reason`.
 fn result(was: &Execution, ended: &Execution) -> (ResultState, Option<String>) {
     let details = ended.details.as_ref();
     let text = |name| details.and_then(|details| details.get(name));
-    let reason = text("reason").map(|reason| reason.chars().take(MAX_REASON).collect::<String>());
+    let reason = text("reason");
+    let is_rejected = reason
+        .as_ref()
+        .is_some_and(|reason| reason.starts_with("rejected"));
     let state = match ended.status {
         Status::Succeeded => return (ResultState::Confirmed, None),
         Status::Rejected => ResultState::Refused,
-        _ => {
-            let said = text("result").and_then(|text| ResultState::parse(&text));
-            let said = said.filter(|said| *said != ResultState::Confirmed);
-            let is_rejected = || {
-                reason
-                    .as_ref()
-                    .is_some_and(|text| text.starts_with("rejected"))
-            };
-            match said {
-                Some(said) => said,
-                None if was.is_on_trial() || ended.is_on_trial() => ResultState::RolledBack,
-                None if is_rejected() => ResultState::Refused,
-                None => ResultState::Failed,
-            }
-        }
+        _ if was.is_on_trial() || ended.is_on_trial() => ResultState::RolledBack,
+        _ if is_rejected => ResultState::Refused,
+        _ => ResultState::Failed,
     };
-    (state, reason)
+    let cause = text("cause").or(reason);
+    (
+        state,
+        cause.map(|cause| cause.chars().take(MAX_REASON).collect()),
+    )
 }

@@ -12,6 +12,7 @@ mod full_disk;
 mod golden_requests;
 mod harness;
 mod images;
+mod jobs;
 mod killed;
 mod matter;
 mod no_io;

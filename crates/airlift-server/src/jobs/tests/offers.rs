@@ -198,52 +198,52 @@ async fn what_fails_is_offered_again_after_a_pause_that_doubles() {
 async fn an_image_that_was_rolled_back_is_not_offered_again() {
     let active =
         r#"{"status":"IN_PROGRESS","statusDetails":{"self_test":"active","updatedBy":"0x10000"}}"#;
-    for (before, payload, state, offered_again) in [
+    let failed =
+        |details: Value| json!({ "status": "FAILED", "statusDetails": details }).to_string();
+    let agent = failed(json!({ "reason": "rejected: 0x00000003" }));
+    let ours = |cause| failed(json!({ "reason": "rejected: 0x00000001", "cause": cause }));
+    let aborted = failed(json!({ "reason": "aborted: 0x00000006", "cause": "no-answer" }));
+    let long = failed(json!({ "reason": "long ".repeat(100) }));
+    for (before, payload, state, reason, offered_again) in [
         (
             Some(active),
-            r#"{"status":"FAILED","statusDetails":{"reason":"rejected: 0x00000003"}}"#,
+            agent.clone(),
             "rolled-back",
+            Some("rejected: 0x00000003"),
             false,
         ),
         (
-            None,
-            r#"{"status":"FAILED","statusDetails":{"result":"rolled-back","reason":"app-rejected"}}"#,
+            Some(active),
+            ours("app-rejected"),
             "rolled-back",
+            Some("app-rejected"),
             false,
         ),
         // A reset ended the trial: that may have been the power.
         (
-            None,
-            r#"{"status":"FAILED","statusDetails":{"result":"rolled-back","reason":"not-confirmed"}}"#,
+            Some(active),
+            ours("not-confirmed"),
             "rolled-back",
+            Some("not-confirmed"),
             true,
         ),
+        (None, agent, "refused", Some("rejected: 0x00000003"), true),
         (
             None,
-            r#"{"status":"FAILED","statusDetails":{"reason":"rejected: 0x00000003"}}"#,
+            ours("bad-signature"),
             "refused",
+            Some("bad-signature"),
             true,
         ),
+        (None, aborted, "failed", Some("no-answer"), true),
         (
             None,
-            r#"{"status":"REJECTED","statusDetails":{"reason":"bad-signature"}}"#,
+            r#"{"status":"REJECTED"}"#.to_owned(),
             "refused",
-            true,
-        ),
-        (None, r#"{"status":"REJECTED"}"#, "refused", true),
-        (
             None,
-            r#"{"status":"FAILED","statusDetails":{"result":"interrupted"}}"#,
-            "interrupted",
             true,
         ),
-        // That it is confirmed is for another status to say.
-        (
-            None,
-            r#"{"status":"FAILED","statusDetails":{"result":"confirmed"}}"#,
-            "failed",
-            true,
-        ),
+        (None, long, "failed", "long ".repeat(100).get(..64), true),
     ] {
         let bench = Bench::new().await;
         let (thing, _notices) = connected(&bench).await;
@@ -252,9 +252,10 @@ async fn an_image_that_was_rolled_back_is_not_offered_again() {
         if let Some(before) = before {
             says(&bench, &thing, &job, before).await;
         }
-        says(&bench, &thing, &job, payload).await;
+        says(&bench, &thing, &job, &payload).await;
         let device = bench.device(&thing);
         assert_eq!(device["result"]["state"], state, "{payload}");
+        assert_eq!(device["result"]["reason"], json!(reason), "{payload}");
         assert_eq!(device["sketch_sha256"], Value::Null);
         bench.wait(3600);
         assert_eq!(

@@ -29,8 +29,10 @@ pub mod download;
 mod error;
 mod esp_layout;
 pub mod flash;
+pub mod mqtt;
 pub mod notify;
 mod record;
+mod retry;
 mod slot_state;
 mod status;
 mod target;
@@ -73,4 +75,5 @@ pub mod blocking {
 pub use asynchronous::updater::{Download, Updater};
 pub use asynchronous::{install, journal, partition, set};
 pub use error::{Error, LayoutError, Mismatch, Refusal};
+pub use retry::Retry;
 pub use status::{Layout, MAX_ATTEMPTS, Offer, Outcome, Status};

@@ -15,6 +15,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod aws;
 pub mod esp;
 pub mod matter;
 pub mod nxp;

@@ -7,14 +7,16 @@ pub(crate) mod file_system;
 pub(crate) mod inspect;
 pub(crate) mod publish;
 pub(crate) mod release;
+pub(crate) mod signature;
 pub(crate) mod snapshot;
+pub(crate) mod store_file;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::clock::Timestamp;
 use crate::store::cache::ImageCache;
@@ -44,6 +46,8 @@ pub(crate) struct Catalog {
     pub(crate) database: Database,
     pub(crate) images: ImageCache,
     snapshot: ArcSwap<Snapshot>,
+    /// Told whenever there is another picture.
+    changed: watch::Sender<()>,
     /// Held while a change goes from the database into the picture, so that an older read never replaces a newer one.
     changing: Mutex<()>,
     uploads: Semaphore,
@@ -58,15 +62,13 @@ impl Catalog {
     pub(crate) async fn open(database: Database, images: ImageCache) -> Result<Self, CatalogError> {
         let mut snapshot = Snapshot::default();
         for row in database.organizations().await? {
-            let organization = Organization::load(&database, &row).await?;
-            snapshot
-                .organizations
-                .insert(row.name.into(), Arc::new(organization));
+            snapshot.insert(Arc::new(Organization::load(&database, &row).await?));
         }
         Ok(Self {
             database,
             images,
             snapshot: ArcSwap::from_pointee(snapshot),
+            changed: watch::Sender::new(()),
             changing: Mutex::new(()),
             uploads: Semaphore::new(MAX_UPLOADS),
             uploads_of: std::sync::Mutex::default(),
@@ -77,6 +79,11 @@ impl Catalog {
     /// The picture as it is now. Never waits.
     pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.snapshot.load()
+    }
+
+    /// Told whenever there is another picture.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// The organization of that name.
@@ -150,9 +157,8 @@ impl Catalog {
     /// Call with `changing` held.
     fn replace(&self, organization: Arc<Organization>) {
         let mut snapshot = Snapshot::clone(&self.snapshot.load());
-        snapshot
-            .organizations
-            .insert(organization.name.as_str().into(), organization);
+        snapshot.insert(organization);
         self.snapshot.store(Arc::new(snapshot));
+        self.changed.send_replace(());
     }
 }

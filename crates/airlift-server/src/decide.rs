@@ -13,7 +13,7 @@ mod rule;
 mod wanted;
 
 pub(crate) use resolve::resolve;
-pub(crate) use rule::{Decision, Facts, History, Offers, decide, name_of};
+pub(crate) use rule::{Decision, Facts, History, NoUpdate, Offers, decide, name_of};
 pub(crate) use wanted::{FileSystemMode, Wanted};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! decide/   pure: what does this device get now
 //! catalog/  releases: checked at upload, looked up in memory
 //! fleet/    devices: what each one said and was told, written behind
+//! jobs/     AWS IoT Jobs and file streams: what things are to do, and the files that they need for it
 //! store/    the database, and image bytes named by their digest
 //! admin/    the REST API for people and tools, one operation a file
 //! ```
@@ -40,11 +41,13 @@ mod decide;
 mod digest;
 mod doors;
 mod fleet;
+mod identity;
+mod jobs;
 mod name;
 mod random;
 mod server;
 mod store;
 
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use config::{Config, Resolution};
+pub use config::{Config, Mqtt, Resolution};
 pub use server::{Parts, RunningServer, Server, StartError};

@@ -5,7 +5,10 @@
 
 pub(crate) mod cache;
 pub(crate) mod catalog;
+pub(crate) mod credentials;
 pub(crate) mod database;
 pub(crate) mod fleet;
+pub(crate) mod jobs;
 pub(crate) mod objects;
+pub(crate) mod things;
 pub(crate) mod tokens;

@@ -114,6 +114,11 @@ impl Principal {
         self.organization.is_none()
     }
 
+    /// The organization that the token belongs to; `None`: it is the administrator's.
+    pub(super) fn home(self) -> Option<i64> {
+        self.organization
+    }
+
     pub(super) fn may_see(self, organization: &Organization) -> bool {
         self.organization.is_none_or(|own| own == organization.id)
     }

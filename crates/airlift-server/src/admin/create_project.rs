@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::auth::Principal;
 use super::create_organization::{Named, NewName, check_new_name};
 use super::{Api, Problem};
+use crate::catalog::snapshot::Organization;
 
 /// Creates a project. Administrator only: devices of a project that exists are recorded, so its name is not everyone's to choose.
 pub(super) async fn handle(
@@ -32,4 +33,27 @@ pub(super) async fn handle(
         Problem::conflict("project-exists", detail)
     })?;
     Ok((StatusCode::CREATED, Json(Named { name, created_at })))
+}
+
+/// Makes sure that there is this project; `true` when it was made for that. Only the administrator's token makes one.
+pub(super) async fn if_missing(
+    api: &Api,
+    principal: Principal,
+    organization: &Organization,
+    name: &str,
+) -> Result<bool, Problem> {
+    if organization.projects.contains_key(name) {
+        return Ok(false);
+    }
+    if !principal.is_admin() {
+        return Err(Problem::not_found(format!(
+            "organization {} has no project {name}; an administrator can create it",
+            organization.name
+        )));
+    }
+    let created = api
+        .catalog
+        .create_project(organization, name, api.clock.now())
+        .await?;
+    Ok(created.is_some())
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::catalog::CatalogError;
 use crate::catalog::publish::PublishError;
+use crate::jobs::answer::ExecutionState;
 
 /// An answer that says no.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,9 @@ pub(super) struct Problem {
     code: &'static str,
     /// For people: what, where, what to do.
     detail: String,
+    /// Of jobs: how the execution is that the request was about.
+    #[serde(rename = "executionState", skip_serializing_if = "Option::is_none")]
+    execution_state: Option<Box<ExecutionState>>,
     #[serde(skip)]
     reply: StatusCode,
 }
@@ -31,7 +35,16 @@ impl Problem {
             status: status.as_u16(),
             code,
             detail: detail.into(),
+            execution_state: None,
             reply: status,
+        }
+    }
+
+    /// The same, with how the execution is that it is about.
+    pub(super) fn with_state(self, execution_state: Option<Box<ExecutionState>>) -> Self {
+        Self {
+            execution_state,
+            ..self
         }
     }
 

@@ -1,4 +1,4 @@
-//! `POST` or `PUT /api/v1/organizations/{organization}/releases?project=&key=&node=&version=&all_projects=&force=&partition=&file_system=`
+//! `POST` or `PUT /api/v1/organizations/{organization}/releases?project=&key=&node=&version=&all_projects=&force=&partition=&file_system=&signature=`
 //!
 //! The body is the image: an app or a Matter OTA image, or with `partition` the content of that partition.
 
@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::auth::Principal;
 use super::create_organization::check_new_name;
 use super::list_releases::ListedRelease;
-use super::{Api, Problem};
+use super::{Api, Problem, create_project};
 use crate::catalog::file_system::FileSystem;
 use crate::catalog::inspect::MATTER_PARTITION;
 use crate::catalog::publish::{DataOrder, Order, PublishError, is_version};
 use crate::catalog::release::{Release, TargetKind};
+use crate::catalog::signature;
 use crate::name;
 
 #[derive(Deserialize)]
@@ -38,6 +39,8 @@ pub(super) struct Parameters {
     file_system: Option<String>,
     /// Default: what the image says. Data says nothing, but for a Matter OTA image.
     version: Option<String>,
+    /// Base64 of a signature over the image, for devices that are given it by a job.
+    signature: Option<String>,
     /// Publish even if the place holds images for another chip or product, or of another project, or if data looks like an app.
     #[serde(default)]
     force: bool,
@@ -87,21 +90,10 @@ pub(super) async fn handle(
     let Query(parameters) = parameters?;
     let (project, target_kind, target) = place(&parameters)?;
     let data = data(&parameters)?;
-    if project != name::ALL_PROJECTS && !organization.projects.contains_key(project.as_str()) {
-        if !principal.is_admin() {
-            return Err(Problem::not_found(format!(
-                "organization {} has no project {project}; an administrator can create it",
-                organization.name
-            )));
-        }
-        if api
-            .catalog
-            .create_project(&organization, &project, api.clock.now())
-            .await?
-            .is_some()
-        {
-            warnings.push(format!("project {project} did not exist and was created"));
-        }
+    if project != name::ALL_PROJECTS
+        && create_project::if_missing(&api, principal, &organization, &project).await?
+    {
+        warnings.push(format!("project {project} did not exist and was created"));
         organization = principal.organization(&api, &organization.name)?;
     }
     let order = Order {
@@ -112,6 +104,7 @@ pub(super) async fn handle(
         data,
         version: parameters.version,
         force: parameters.force,
+        signature: parameters.signature,
         published_by: principal.token,
     };
     // What is announced to be too large is not received first.
@@ -230,6 +223,10 @@ fn place(parameters: &Parameters) -> Result<(String, TargetKind, String), Proble
     {
         let detail = "a version has 1 to 64 visible ASCII characters and no space";
         return Err(Problem::bad_request("bad-version", detail));
+    }
+    if let Some(signature) = &parameters.signature {
+        signature::check(signature)
+            .map_err(|why| Problem::bad_request("bad-signature", why.to_string()))?;
     }
     Ok((project, kind, target))
 }

@@ -27,8 +27,8 @@ pub(super) async fn find(
     organization: &Organization,
     id: &str,
 ) -> Result<Release, Problem> {
-    let rows = api.catalog.database.releases(organization.id).await?;
-    let row = rows.into_iter().find(|row| row.id.to_string() == id);
-    let row = row.ok_or_else(|| Problem::not_found("this organization has no such release"))?;
-    Ok(Release::try_from(row).map_err(CatalogError::from)?)
+    let nothing = || Problem::not_found("this organization has no such release");
+    let id = id.parse().map_err(|_| nothing())?;
+    let row = api.catalog.database.release(organization.id, id).await?;
+    Ok(Release::try_from(row.ok_or_else(nothing)?).map_err(CatalogError::from)?)
 }

@@ -33,6 +33,8 @@ pub(crate) struct Order {
     pub(crate) version: Option<String>,
     /// Publish even if this place has held images for another chip or product, or of another project, or if data looks like an app.
     pub(crate) force: bool,
+    /// Made by who has the key, over the whole image.
+    pub(crate) signature: Option<String>,
     pub(crate) published_by: i64,
 }
 
@@ -117,7 +119,7 @@ impl From<object_store::Error> for PublishError {
 
 impl Catalog {
     /// Waits for a place to receive an upload in: one of the organization's, then one of all.
-    async fn turn(
+    pub(super) async fn turn(
         &self,
         organization: i64,
     ) -> Result<(OwnedSemaphorePermit, SemaphorePermit<'_>), PublishError> {
@@ -223,11 +225,10 @@ impl Catalog {
         let same_file_system = file_system.is_none() || file_system == offered.file_system;
         // Of an image that was published before this was kept, it is kept now.
         let same_words = offered.matter.as_ref() == found.matter();
-        if offered.sha256 == found.sha256
-            && offered.version == version
-            && same_file_system
-            && same_words
-        {
+        // The same of a signature; another one is news to devices that are given it.
+        let same_signature = order.signature.is_none() || order.signature == offered.signature;
+        let same_content = offered.sha256 == found.sha256 && offered.version == version;
+        if same_content && same_file_system && same_words && same_signature {
             return Ok(Verdict {
                 version,
                 file_system,
@@ -473,5 +474,6 @@ fn row(
             .matter()
             .map(release::MatterHeader::columns)
             .unwrap_or_default(),
+        signature: order.signature.clone(),
     }
 }

@@ -132,6 +132,8 @@ pub(crate) struct Release {
     /// What a Matter OTA image says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) matter: Option<MatterHeader>,
+    /// Base64 of a DER-encoded ECDSA P-256 signature over the bytes served. The server cannot check it: it has no key.
+    pub(crate) signature: Option<String>,
     #[serde(skip)]
     pub(crate) headers: ReleaseHeaders,
 }
@@ -338,6 +340,7 @@ impl TryFrom<ReleaseRow> for Release {
             version: row.version,
             image_version: row.image_version,
             image_project: row.image_project,
+            signature: row.signature,
         })
     }
 }

@@ -14,6 +14,22 @@ use crate::store::database::Database;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
     pub(crate) organizations: HashMap<Box<str>, Arc<Organization>>,
+    by_id: HashMap<i64, Arc<Organization>>,
+}
+
+impl Snapshot {
+    /// The organization with that id.
+    pub(crate) fn by_id(&self, id: i64) -> Option<&Arc<Organization>> {
+        self.by_id.get(&id)
+    }
+
+    /// Puts an organization in, also in the place of what it was before.
+    pub(super) fn insert(&mut self, organization: Arc<Organization>) {
+        self.by_id
+            .insert(organization.id, Arc::clone(&organization));
+        self.organizations
+            .insert(organization.name.as_str().into(), organization);
+    }
 }
 
 /// One organization's part.

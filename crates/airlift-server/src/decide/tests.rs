@@ -37,6 +37,7 @@ fn release(id: u8, project: &str, target_kind: &str, target: &str) -> ReleaseRow
         published_by: None,
         withdrawn_at: None,
         matter: MatterColumns::default(),
+        signature: None,
     }
 }
 

@@ -138,7 +138,7 @@ impl EspHttp {
         let check_in = CheckIn {
             project: &place.project,
             key: &place.key,
-            address: peer,
+            address: Some(peer),
             user_agent: headers.user_agent(),
             about,
             build: build.map(|build| &**build),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::partition::{MAX_PARTITIONS, Partition, PartitionCheckIn};
-use super::report::Report;
+use super::report::{PartitionFacts, Report, ResultState};
 use super::update_state::{Blindly, UpdateState};
 use crate::catalog::release::{Family, Release};
 use crate::clock::Timestamp;
@@ -23,7 +23,8 @@ const MAX_WAITING_EVENTS: usize = 32;
 pub(crate) struct CheckIn<'a> {
     pub(crate) project: &'a str,
     pub(crate) key: &'a str,
-    pub(crate) address: IpAddr,
+    /// `None`: it came through something that does not say.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) user_agent: Option<&'a str>,
     /// `None`: not an update client that describes itself. Then nothing known about the device is overwritten.
     pub(crate) about: Option<About<'a>>,
@@ -233,7 +234,7 @@ impl State {
         self.check_ins += 1;
         set(&mut self.project, check_in.project);
         set(&mut self.key, check_in.key);
-        self.address = Some(check_in.address);
+        self.address = check_in.address.or(self.address);
         set_option(&mut self.user_agent, check_in.user_agent);
         if let Some(about) = &check_in.about {
             self.learn(device, about, check_in, now);
@@ -284,6 +285,51 @@ impl State {
             };
             self.note_event(device, now, &running);
         }
+    }
+
+    /// Takes down what became of a release that the device was told to install otherwise than by an answer to a check-in.
+    pub(crate) fn hear_of_release(
+        &mut self,
+        device: &Device,
+        release: &Release,
+        report: &Report<'_>,
+        now: Timestamp,
+    ) {
+        let is_installed = report.state == ResultState::Confirmed;
+        match release.partition.as_deref() {
+            None if is_installed => self.runs(device, release, now),
+            None => {}
+            Some(name) => {
+                let facts = PartitionFacts {
+                    name,
+                    sha256: is_installed.then_some(release.sha256),
+                    version: is_installed.then_some(&release.version),
+                };
+                // What is not installed says nothing of what lies there.
+                let named = is_installed;
+                self.hear_of_partition(device, &PartitionCheckIn { facts, named }, now);
+            }
+        }
+        self.note_result(device, release.partition.as_deref(), report, now);
+    }
+
+    /// Takes down that the device runs this release, though it did not say by what digest it knows it.
+    pub(crate) fn runs(&mut self, device: &Device, release: &Release, now: Timestamp) {
+        if release.is_running(self.sketch_md5, self.sketch_sha256) {
+            return;
+        }
+        self.sketch_md5 = None;
+        self.sketch_sha256 = Some(release.sha256);
+        self.sketch_size = Some(release.size);
+        set_option(&mut self.version, Some(&release.version));
+        let running = Event {
+            name: "running",
+            partition: None,
+            version: Some(&release.version),
+            sha256: Some(release.sha256),
+            reason: None,
+        };
+        self.note_event(device, now, &running);
     }
 
     fn hear_of_partition(

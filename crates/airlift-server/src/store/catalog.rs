@@ -38,6 +38,7 @@ pub(crate) struct ReleaseRow {
     pub(crate) published_at: i64,
     pub(crate) published_by: Option<i64>,
     pub(crate) withdrawn_at: Option<i64>,
+    pub(crate) signature: Option<String>,
     #[sqlx(flatten)]
     pub(crate) matter: MatterColumns,
 }
@@ -63,13 +64,18 @@ pub(super) const PROJECTS: &str =
     "SELECT id, name, created_at FROM projects WHERE organization_id = $1 ORDER BY name";
 pub(super) const INSERT_RELEASE: &str = "INSERT INTO releases (organization_id, project, target_kind, target, kind, version, size, md5, sha256, \
      running_md5, running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, partition, \
-     file_system, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, matter_max_version, matter_parts) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27) \
+     file_system, signature, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, \
+     matter_max_version, matter_parts) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28) \
      RETURNING id";
 pub(super) const RELEASES: &str = "SELECT id, organization_id, project, target_kind, target, kind, version, size, md5, sha256, running_md5, \
      running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, withdrawn_at, \
-     partition, file_system, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, \
+     partition, file_system, signature, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, \
      matter_max_version, matter_parts FROM releases WHERE organization_id = $1 ORDER BY id";
+pub(super) const RELEASE: &str = "SELECT id, organization_id, project, target_kind, target, kind, version, size, md5, sha256, running_md5, \
+     running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, withdrawn_at, \
+     partition, file_system, signature, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, \
+     matter_max_version, matter_parts FROM releases WHERE organization_id = $1 AND id = $2";
 pub(super) const WITHDRAW: &str =
     "UPDATE releases SET withdrawn_at = $1 WHERE id = $2 AND withdrawn_at IS NULL";
 
@@ -136,6 +142,7 @@ impl Database {
             .bind(release.published_by)
             .bind(&release.partition)
             .bind(&release.file_system)
+            .bind(&release.signature)
             .bind(release.matter.matter_vendor)
             .bind(release.matter.matter_product)
             .bind(release.matter.matter_version)
@@ -152,6 +159,19 @@ impl Database {
         sqlx::query_as(RELEASES)
             .bind(organization)
             .fetch_all(&self.read)
+            .await
+    }
+
+    /// The release of that id, if it is the organization's.
+    pub(crate) async fn release(
+        &self,
+        organization: i64,
+        id: i64,
+    ) -> Result<Option<ReleaseRow>, sqlx::Error> {
+        sqlx::query_as(RELEASE)
+            .bind(organization)
+            .bind(id)
+            .fetch_optional(&self.read)
             .await
     }
 

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{SqlSafeStr as _, SqlitePool};
 
 /// The tables, version by version. A released file never changes; a change is a new file and a new line.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (
         1,
         "first",
@@ -23,6 +23,11 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
         3,
         "matter",
         include_str!("../../migrations/sqlite/0003_matter.sql"),
+    ),
+    (
+        4,
+        "jobs",
+        include_str!("../../migrations/sqlite/0004_jobs.sql"),
     ),
 ];
 

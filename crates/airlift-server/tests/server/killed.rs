@@ -234,3 +234,141 @@ async fn killed_after_check_ins_it_forgets_at_most_those_of_the_last_moment() {
         before
     );
 }
+
+impl ServerProcess {
+    /// A request of the API, or of a thing.
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("http://{}{path}", self.address);
+        let request = self.http.request(method.parse().unwrap(), url);
+        let answer = send(request.bearer_auth(&self.token).json(body)).await;
+        assert!(answer.status < 300, "{method} {path}: {answer:?}");
+        answer.body
+    }
+
+    /// Killed, and started again on the same data.
+    fn again(mut self, data: &Path) -> Self {
+        self.kill();
+        let token = self.token.clone();
+        let mut server = Self::start(data);
+        server.token = token;
+        server
+    }
+}
+
+#[tokio::test]
+async fn killed_between_the_steps_of_a_job_it_goes_on_with_the_next() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(data.path());
+    assert_eq!(server.publish(&esp8266(1, 4000)).await, 201);
+    let organization = "/api/v1/organizations/dev";
+    let thing = json!({ "name": "dev-1", "project": "lotus" });
+    server
+        .ask("POST", &format!("{organization}/things"), &thing)
+        .await;
+    server = server.again(data.path());
+    let job = json!({ "job_id": "up", "things": ["dev-1"], "release": 1 });
+    let made = server
+        .ask("POST", &format!("{organization}/jobs"), &job)
+        .await;
+    server = server.again(data.path());
+    assert_eq!(
+        server
+            .ask("GET", &format!("{organization}/jobs/up"), &json!({}))
+            .await,
+        made
+    );
+
+    let started = server
+        .ask("PUT", "/things/dev-1/jobs/$next", &json!({}))
+        .await;
+    assert_eq!(started["execution"]["versionNumber"], 2);
+    server = server.again(data.path());
+    assert_eq!(
+        server
+            .ask("PUT", "/things/dev-1/jobs/$next", &json!({}))
+            .await,
+        started
+    );
+    let progress = json!({ "status": "IN_PROGRESS", "statusDetails": { "receive": "64/128" }, "stepTimeoutInMinutes": 5 });
+    server.ask("POST", "/things/dev-1/jobs/up", &progress).await;
+    server = server.again(data.path());
+    let next = server
+        .ask("GET", "/things/dev-1/jobs/$next", &json!({}))
+        .await;
+    assert_eq!(
+        next["execution"]["statusDetails"],
+        json!({ "receive": "64/128" })
+    );
+    assert_eq!(next["execution"]["versionNumber"], 3);
+    assert!(
+        next["execution"]["approximateSecondsBeforeTimedOut"]
+            .as_i64()
+            .unwrap()
+            > 200
+    );
+    let done = json!({ "status": "SUCCEEDED", "expectedVersion": "3" });
+    server.ask("POST", "/things/dev-1/jobs/up", &done).await;
+    server = server.again(data.path());
+    assert_eq!(
+        server
+            .ask("PUT", "/things/dev-1/jobs/$next", &json!({}))
+            .await,
+        json!({})
+    );
+    let shown = server
+        .ask("GET", &format!("{organization}/jobs/up"), &json!({}))
+        .await;
+    assert_eq!(
+        (&shown["status"], &shown["things"]),
+        (&json!("COMPLETED"), &json!({ "SUCCEEDED": 1 }))
+    );
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_it_has_what_it_acknowledged() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(data.path());
+    assert_eq!(server.publish(&esp8266(1, 400)).await, 201);
+    let thing = json!({ "name": "dev-1", "project": "lotus" });
+    server
+        .ask("POST", "/api/v1/organizations/dev/things", &thing)
+        .await;
+    let job = json!({ "job_id": "j", "things": ["dev-1"], "document": {} });
+    server
+        .ask("POST", "/api/v1/organizations/dev/jobs", &job)
+        .await;
+    let mut acknowledged = 1;
+    for round in 0..5 {
+        let (http, address, token) = (server.http.clone(), server.address, server.token.clone());
+        let updates = tokio::spawn(async move {
+            let url = format!("http://{address}/things/dev-1/jobs/j");
+            let body = json!({ "status": "IN_PROGRESS", "includeJobExecutionState": true });
+            let mut last = None;
+            // Until the server is gone.
+            while let Ok(answer) = http.post(&url).bearer_auth(&token).json(&body).send().await {
+                let Ok(body) = answer.json::<Value>().await else {
+                    break;
+                };
+                last = body["executionState"]["versionNumber"].as_i64().or(last);
+            }
+            last
+        });
+        // After so many more, whenever that is.
+        loop {
+            let now = server.ask("GET", "/things/dev-1/jobs/j", &json!({})).await;
+            if now["execution"]["versionNumber"].as_i64().unwrap() > acknowledged + 3 * round {
+                break;
+            }
+        }
+        server = server.again(data.path());
+        acknowledged = updates.await.unwrap().unwrap();
+        let now = server.ask("GET", "/things/dev-1/jobs/j", &json!({})).await;
+        let version = now["execution"]["versionNumber"].as_i64().unwrap();
+        // The last one may have been stored without word of it getting through.
+        assert!(
+            (acknowledged..=acknowledged + 1).contains(&version),
+            "{acknowledged} {version}"
+        );
+        acknowledged = version;
+    }
+}

@@ -37,6 +37,20 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("POST", "/dev/releases/1/withdraw"),
     ("GET", "/dev/devices"),
     ("GET", "/dev/devices/n1"),
+    ("POST", "/dev/files"),
+    ("GET", "/dev/things"),
+    ("POST", "/dev/things"),
+    ("GET", "/dev/things/n1"),
+    ("POST", "/dev/things/n1/block"),
+    ("DELETE", "/dev/things/n1/block"),
+    ("GET", "/dev/jobs"),
+    ("POST", "/dev/jobs"),
+    ("GET", "/dev/jobs/j1"),
+    ("DELETE", "/dev/jobs/j1"),
+    ("GET", "/dev/jobs/j1/document"),
+    ("POST", "/dev/jobs/j1/cancel"),
+    ("GET", "/dev/jobs/j1/executions"),
+    ("POST", "/dev/jobs/j1/executions/n1/cancel"),
 ];
 
 #[tokio::test]

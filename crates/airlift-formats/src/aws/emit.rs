@@ -274,7 +274,8 @@ pub enum Piece<'a> {
 }
 
 impl Piece<'_> {
-    fn emit<S: Sink + ?Sized>(&self, sink: &mut S) {
+    /// Writes it, with escapes where a JSON string needs them.
+    pub fn emit<S: Sink + ?Sized>(&self, sink: &mut S) {
         match *self {
             Self::Text(text) => escaped(sink, text),
             Self::Decimal(number) => decimal(sink, number),

@@ -25,6 +25,9 @@ pub enum AddressError {
     /// Not an address at all.
     #[error("{0}: not the address of a server; write for example http://127.0.0.1:8080")]
     Malformed(String),
+    /// Not the address of an MQTT server.
+    #[error("{0}: not the address of an MQTT server; write for example mqtt://127.0.0.1:1883")]
+    MalformedMqtt(String),
 }
 
 impl FromStr for ServerAddress {

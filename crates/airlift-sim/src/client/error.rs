@@ -1,6 +1,7 @@
 //! Why a virtual device cannot go on.
 
 use std::io;
+use std::path::PathBuf;
 
 use airlift_device::Error as EngineError;
 use airlift_device::download::http::{HttpError, Refusal as HttpRefusal};
@@ -51,6 +52,40 @@ pub enum DeviceError {
         server: String,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// The MQTT server does not take the device.
+    #[error("{server} does not take the thing {thing}: {why}")]
+    NotWelcome {
+        /// Its address.
+        server: String,
+        /// Who the device says that it is.
+        thing: String,
+        /// What the server says.
+        why: &'static str,
+    },
+    /// The MQTT server does not send the device what it needs.
+    #[error("{server} does not allow a subscription to {filter}: is that the name that the device signed in with?")]
+    NotSubscribed {
+        /// Its address.
+        server: String,
+        /// What the device needs.
+        filter: String,
+    },
+    /// Nobody says how the server can show who it is.
+    #[error(
+        "{server} is to show who it is: name the file with the certificates of those who can say so (--ca; `airlift device enroll` writes ca.pem)"
+    )]
+    NoCa {
+        /// Its address.
+        server: String,
+    },
+    /// A certificate or a key cannot be used.
+    #[error("{path}: {why}")]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The answer cannot be read.
     #[error(transparent)]

@@ -1,0 +1,12 @@
+//! A device that is told over MQTT what there is to do: AWS IoT Jobs, and the files of its streams.
+//!
+//! ```text
+//! address      where the server is, and who the device is there
+//! link         one connection, MQTT 3.1.1; tls: encrypted
+//! ```
+
+mod address;
+mod link;
+mod tls;
+
+pub use address::{Credentials, MqttAddress};

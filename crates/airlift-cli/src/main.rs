@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done and good, 1 refused or failed (one message on stderr), 2 wrong usage.
 
+mod access;
 mod api;
 mod demo;
 mod device;
@@ -9,10 +10,12 @@ mod esp;
 mod file;
 mod firmware;
 mod image;
+mod job;
 mod output;
 mod publish;
 mod screen;
 mod serve;
+mod signing;
 mod stop;
 
 use std::process::ExitCode;
@@ -33,6 +36,9 @@ enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Publish(publish::Args),
+    /// Jobs for things, as AWS IoT Jobs has them
+    #[command(subcommand)]
+    Job(job::Command),
     /// Virtual devices: flash files that are updated as real devices are
     #[command(subcommand)]
     Device(device::Command),
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Publish(args) => publish::run(&args),
+        Command::Job(command) => job::run(command),
         Command::Device(command) => device::run(command),
         Command::Image(command) => image::run(command),
         Command::Esp(command) => esp::run(command),

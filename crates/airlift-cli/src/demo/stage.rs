@@ -126,6 +126,7 @@ impl Stage {
             version: Some(version),
             partition,
             file_system: None,
+            signature: None,
             force: false,
         };
         self.runtime

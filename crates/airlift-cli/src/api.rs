@@ -1,5 +1,7 @@
 //! The server's HTTP API, as the commands use it.
 
+pub(crate) mod jobs;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,6 +52,8 @@ pub(crate) struct Upload<'a> {
     pub(crate) partition: Option<&'a str>,
     /// What the data holds; `None`: what the server sees in it.
     pub(crate) file_system: Option<&'a str>,
+    /// Base64, of a key that is not here.
+    pub(crate) signature: Option<&'a str>,
     pub(crate) force: bool,
 }
 
@@ -71,6 +75,9 @@ pub(crate) struct Published {
     pub(crate) created: bool,
     /// The release that was offered before.
     pub(crate) replaces: Option<i64>,
+    /// Base64.
+    #[serde(default)]
+    pub(crate) signature: Option<String>,
     #[serde(default)]
     pub(crate) warnings: Vec<String>,
     /// What a Matter OTA image says of itself.
@@ -185,8 +192,12 @@ impl Api {
     }
 
     fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        self.request_at(method, self.url(segments))
+    }
+
+    fn request_at(&self, method: Method, url: Url) -> RequestBuilder {
         self.client
-            .request(method, self.url(segments))
+            .request(method, url)
             .bearer_auth(&self.token)
             .timeout(PATIENCE)
     }
@@ -321,6 +332,7 @@ impl Api {
             ("version", upload.version),
             ("partition", upload.partition),
             ("file_system", upload.file_system),
+            ("signature", upload.signature),
         ];
         query.extend(
             texts

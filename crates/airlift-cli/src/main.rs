@@ -10,10 +10,12 @@ mod esp;
 mod file;
 mod firmware;
 mod image;
+mod job;
 mod output;
 mod publish;
 mod screen;
 mod serve;
+mod signing;
 mod stop;
 
 use std::process::ExitCode;
@@ -34,6 +36,9 @@ enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Publish(publish::Args),
+    /// Jobs for things, as AWS IoT Jobs has them
+    #[command(subcommand)]
+    Job(job::Command),
     /// Devices: virtual ones in flash files, updated as real ones are; and what real ones need to sign in
     #[command(subcommand)]
     Device(device::Command),
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Publish(args) => publish::run(&args),
+        Command::Job(command) => job::run(command),
         Command::Device(command) => device::run(command),
         Command::Image(command) => image::run(command),
         Command::Esp(command) => esp::run(command),

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::api::{Api, Place, Published, PublishedMatter, Upload};
 use crate::output::{self, Look};
+use crate::signing::Key;
 
 /// Publish a firmware image, or data for a partition
 ///
@@ -61,6 +62,9 @@ pub(crate) struct Args {
     /// Version of the image [default: the one inside the image]
     #[arg(long = "version", value_name = "VERSION")]
     release_version: Option<String>,
+    /// Sign the image with this key (P-256, PEM), which stays here: devices that get it by a job check that
+    #[arg(long, value_name = "KEY.pem")]
+    sign_key: Option<PathBuf>,
     /// Publish even if the devices have run images for another chip or product, or of another project, or if the data is an app
     #[arg(long)]
     force: bool,
@@ -97,7 +101,7 @@ const MATTER_PARTITION: &str = "matter-ota";
 /// Longest name of a partition: the label in a partition table of ESP-IDF.
 const MAX_PARTITION: usize = 16;
 /// Longest name of anything else.
-const MAX_NAME: usize = 64;
+pub(crate) const MAX_NAME: usize = 64;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     crate::log_to_stderr("warn");
@@ -141,7 +145,7 @@ fn check_version(args: &Args) {
 }
 
 /// A name goes into an address: what a URL parser would drop or read otherwise must not get that far.
-fn check_name(flag: &str, name: Option<&String>, longest: usize) -> anyhow::Result<()> {
+pub(crate) fn check_name(flag: &str, name: Option<&String>, longest: usize) -> anyhow::Result<()> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+:".contains(&byte);
     if let Some(name) = name
         && (!(1..=longest).contains(&name.len())
@@ -158,6 +162,8 @@ fn check_name(flag: &str, name: Option<&String>, longest: usize) -> anyhow::Resu
 async fn publish(args: &Args, place: &Place) -> anyhow::Result<Published> {
     let api = Api::new(&args.server, &args.token)?;
     let size = image_size(&args.file)?;
+    let key = args.sign_key.as_deref().map(Key::read).transpose()?;
+    let signed = key.map(|key| key.sign(&args.file)).transpose()?;
     api.check_token().await?;
     let bar = upload_bar(size);
     let sent = bar.clone();
@@ -167,22 +173,27 @@ async fn publish(args: &Args, place: &Place) -> anyhow::Result<Published> {
         version: args.release_version.as_deref(),
         partition: args.partition.as_deref(),
         file_system: args.file_system.map(FileSystem::name),
+        signature: signed.as_ref().map(|signed| signed.signature.as_str()),
         force: args.force,
     };
     let published = api
         .publish(place, &upload, move |bytes| sent.inc(bytes))
         .await;
     bar.finish_and_clear();
-    published.with_context(|| {
+    let published = published.with_context(|| {
         format!(
             "{} was not published (devices are offered what they were before)",
             args.file.display()
         )
-    })
+    })?;
+    if let Some(signed) = &signed {
+        signed.check(&args.file, &published.sha256)?;
+    }
+    Ok(published)
 }
 
 /// What can be said of the file before the server is bothered.
-fn image_size(file: &Path) -> anyhow::Result<u64> {
+pub(crate) fn image_size(file: &Path) -> anyhow::Result<u64> {
     let about = std::fs::metadata(file)
         .with_context(|| format!("{}: cannot read the image", file.display()))?;
     if !about.is_file() {
@@ -201,7 +212,7 @@ fn image_size(file: &Path) -> anyhow::Result<u64> {
 }
 
 /// Drawn on standard error, and only on a terminal.
-fn upload_bar(size: u64) -> ProgressBar {
+pub(crate) fn upload_bar(size: u64) -> ProgressBar {
     if !Look::stderr().terminal {
         return ProgressBar::hidden();
     }
@@ -240,6 +251,9 @@ fn summary(args: &Args, place: &Place, published: &Published) -> String {
         place.organization,
         published.sha256,
     );
+    if published.signature.is_some() {
+        text += "  signed   ECDSA P-256\n";
+    }
     if let Some(matter) = &published.matter {
         text += &matter_line(matter);
     }

@@ -138,6 +138,7 @@ impl Stage {
             version: Some(version),
             partition,
             file_system: None,
+            signature: None,
             force: false,
         };
         self.runtime

@@ -6,6 +6,7 @@ mod data;
 mod demo;
 mod full_disk;
 mod harness;
+mod jobs;
 mod killed;
 mod mqtt;
 mod network;

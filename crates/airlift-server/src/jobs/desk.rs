@@ -20,7 +20,7 @@ use super::thing::Thing;
 use crate::clock::Timestamp;
 
 /// Requests of one thing that may wait for each other.
-const WAITING: usize = 16;
+const WAITING: usize = 64;
 /// Desks of things that are not here are kept up to so many, or as many as there are others.
 const SPARE_DESKS: usize = 1024;
 

@@ -191,6 +191,7 @@ impl AwsService {
         thing: &Arc<Thing>,
         answer: impl FnOnce(&[Execution], Timestamp) -> T,
     ) -> Result<T, Refusal> {
+        self.hear(thing);
         let mut seat = self.sit(thing).await?;
         self.look_for_release(&mut seat).await?;
         let answer = answer(seat.queue().pending(), seat.now);
@@ -205,6 +206,7 @@ impl AwsService {
         request: StartNext,
         answer: impl FnOnce(Option<&Execution>, Timestamp) -> T,
     ) -> Result<T, Refusal> {
+        self.hear(thing);
         let mut seat = self.sit(thing).await?;
         self.look_for_release(&mut seat).await?;
         seat.act(|queue, now| queue.start_next(request.details, request.step_timer, now));
@@ -221,6 +223,7 @@ impl AwsService {
         request: Describe,
         answer: impl FnOnce(Option<&Execution>, Timestamp) -> T,
     ) -> Result<T, Refusal> {
+        self.hear(thing);
         let mut seat = self.sit(thing).await?;
         let is_meant = |execution: &&Execution| {
             request
@@ -264,6 +267,7 @@ impl AwsService {
             include_state,
             include_document,
         } = request;
+        self.hear(thing);
         let mut seat = self.sit(thing).await?;
         let (number, was) = (update.number, seat.queue().of_job(job).cloned());
         let outcome = match seat.try_act(|queue, now| queue.update(job, update, now)) {

@@ -269,6 +269,14 @@ async fn a_release_carries_its_signature_into_the_job() {
         (&device["result"]["state"], &device["version"]),
         (&json!("confirmed"), &json!("1"))
     );
+    assert_eq!(
+        (&device["project"], &device["key"]),
+        (&json!("lotus"), &json!("k"))
+    );
+    assert_eq!(
+        (&device["check_ins"], &device["address"]),
+        (&json!(2), &Value::Null)
+    );
     let events: Vec<_> = device["events"]
         .as_array()
         .unwrap()

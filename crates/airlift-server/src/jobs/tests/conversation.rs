@@ -426,7 +426,7 @@ async fn of_many_requests_at_once_some_are_throttled_and_none_is_lost() {
     let thing = bench.thing(bench.dev, "dev-1", None).await;
     bench.create("job1", test_document(), &[&thing]).await;
     let update = r#"{"status":"IN_PROGRESS"}"#;
-    let requests = (0..40).map(|_| {
+    let requests = (0..100).map(|_| {
         let (service, thing) = (Arc::clone(&bench.service), Arc::clone(&thing));
         tokio::spawn(async move {
             let topic = "jobs/job1/update";
@@ -445,9 +445,31 @@ async fn of_many_requests_at_once_some_are_throttled_and_none_is_lost() {
             assert!(payload.contains("RequestThrottled"), "{payload}");
         }
     }
-    assert!((1..=40).contains(&taken), "{taken}");
+    assert!((1..100).contains(&taken), "{taken}");
     let state = bench.accepted(&thing, "jobs/$next/get", "").await;
     assert_eq!(state["execution"]["versionNumber"], 1 + taken);
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_not_answered_as_if_it_was() {
+    let bench = Bench::new().await;
+    let thing = bench.thing(bench.dev, "dev-1", None).await;
+    bench.create("job1", test_document(), &[&thing]).await;
+    bench.accepted(&thing, "jobs/get", "").await;
+    let mut notices = bench.service.notices(&thing);
+    bench.catalog.database.close().await;
+    let done = r#"{"status":"SUCCEEDED","clientToken":"c"}"#;
+    for _ in 0..2 {
+        let failed = bench.rejected(&thing, "jobs/job1/update", done).await;
+        assert_eq!(
+            (&failed["code"], &failed["clientToken"]),
+            (&json!("InternalError"), &json!("c"))
+        );
+    }
+    assert!(futures_util::FutureExt::now_or_never(notices.recv()).is_none());
+    let bench = bench.killed().await;
+    let next = bench.accepted(&thing, "jobs/$next/get", "").await;
+    assert_eq!(next["execution"]["status"], "QUEUED");
 }
 
 #[tokio::test]

@@ -61,6 +61,11 @@ impl Timer {
         self.due = now.wrapping_add(self.wait);
         true
     }
+
+    /// The wait ends now.
+    pub(crate) const fn expire(&mut self, now: u32) {
+        self.due = now;
+    }
 }
 
 /// Whether `now` is not before `due`.

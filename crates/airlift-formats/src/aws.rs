@@ -20,6 +20,7 @@ mod error;
 pub mod job_document;
 pub mod jobs;
 mod json;
+mod scan;
 pub mod streams;
 mod text;
 pub mod topic;

@@ -13,11 +13,11 @@
 //! holds are on their way at once: with a round trip of 50 ms that is what decides how fast a download is. Half of a window
 //! is asked for while the other half is on its way, so that the flash is written meanwhile.
 
-use core::fmt;
+use core::{fmt, marker::PhantomData};
 
 use airlift_formats::aws::streams::{
-    self, Bitmap, Data, ErrorCode, GetStream, MAX_BLOCK_OFFSET, MAX_BLOCK_SIZE,
-    MAX_BYTES_PER_REQUEST, MIN_BLOCK_SIZE, Rejected,
+    self, Data, ErrorCode, GetStream, MAX_BLOCK_OFFSET, MAX_BLOCK_SIZE, MAX_BYTES_PER_REQUEST,
+    MIN_BLOCK_SIZE, Rejected,
 };
 use airlift_formats::aws::topic::{StreamMessage, Topic, is_stream_name, is_thing_name};
 use airlift_formats::aws::{BufferTooSmall, Format, MessageError, base64::Base64Error};
@@ -28,11 +28,31 @@ use crate::retry::{Retry, Timer};
 /// The most blocks that can be on their way at once.
 pub const MAX_WINDOW: u32 = 32;
 
+/// How requests and answers are encoded. A type and not a value, so that a device has the code of the one that it uses.
+pub trait Encoding {
+    /// Its name in topics.
+    const FORMAT: Format;
+}
+
+/// CBOR: takes a quarter less than JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct Cbor;
+
+impl Encoding for Cbor {
+    const FORMAT: Format = Format::Cbor;
+}
+
+/// JSON: blocks are base64.
+#[derive(Clone, Copy, Debug)]
+pub struct Json;
+
+impl Encoding for Json {
+    const FORMAT: Format = Format::Json;
+}
+
 /// How a file is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How requests and answers are encoded. CBOR takes a quarter less than JSON.
-    pub format: Format,
     /// Bytes in a block, [`MIN_BLOCK_SIZE`] to [`MAX_BLOCK_SIZE`].
     pub block_size: u32,
     /// How requests look.
@@ -54,7 +74,6 @@ pub enum Requests {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            format: Format::Cbor,
             block_size: 4096,
             requests: Requests::Window,
             retry: Retry::default(),
@@ -77,7 +96,8 @@ pub struct Source<'n> {
 
 /// A file on its way.
 #[derive(Debug)]
-pub struct BlockDownload<'n, 'w> {
+pub struct BlockDownload<'n, 'w, E = Cbor> {
+    encoding: PhantomData<E>,
     source: Source<'n>,
     settings: Settings,
     window: &'w mut [u8],
@@ -203,7 +223,7 @@ pub enum BadBlock {
     Refusal,
 }
 
-impl<'n, 'w> BlockDownload<'n, 'w> {
+impl<'n, 'w, E: Encoding> BlockDownload<'n, 'w, E> {
     /// Fetches a file from byte `from` on. `window` holds the blocks that are on their way: as many as have room in it, up to
     /// [`MAX_WINDOW`] and to what one request may ask for, [`MAX_BYTES_PER_REQUEST`].
     ///
@@ -234,6 +254,7 @@ impl<'n, 'w> BlockDownload<'n, 'w> {
             return Err(StreamError::FileSize);
         }
         Ok(Self {
+            encoding: PhantomData,
             source,
             settings,
             window,
@@ -312,7 +333,7 @@ impl<'n, 'w> BlockDownload<'n, 'w> {
         payload: &[u8],
         now: u32,
     ) -> Result<Received, StreamError> {
-        let format = self.settings.format;
+        let format = E::FORMAT;
         let Topic::Stream {
             name,
             message,
@@ -353,7 +374,7 @@ impl<'n, 'w> BlockDownload<'n, 'w> {
     }
 
     fn take(&mut self, payload: &[u8], now: u32) -> Result<Received, BadBlock> {
-        let data = Data::parse(self.settings.format, payload).map_err(BadBlock::Message)?;
+        let data = Data::parse(E::FORMAT, payload).map_err(BadBlock::Message)?;
         if data.file != u32::from(self.source.file) {
             return Err(BadBlock::OtherFile);
         }
@@ -413,9 +434,7 @@ impl<'n, 'w> BlockDownload<'n, 'w> {
 
     /// Asks for these blocks of the window, one at least.
     fn request<'b>(&self, ask: u32, buffer: &'b mut [u8]) -> Result<Publish<'b>, BufferTooSmall> {
-        let Settings {
-            format, block_size, ..
-        } = self.settings;
+        let (format, block_size) = (E::FORMAT, self.settings.block_size);
         let first = ask.trailing_zeros();
         let offset = self.base + first;
         let topic = Topic::Stream {
@@ -432,7 +451,7 @@ impl<'n, 'w> BlockDownload<'n, 'w> {
             }
             let bytes = bits.to_le_bytes();
             let len = (u32::BITS - bits.leading_zeros()).div_ceil(8) as usize;
-            let bitmap = Bitmap::new(bytes.get(..len).unwrap_or_default());
+            let bitmap = bytes.get(..len).unwrap_or_default();
             // Blocks that follow each other need none.
             let has_holes = bits & bits.wrapping_add(1) != 0;
             let request = GetStream {

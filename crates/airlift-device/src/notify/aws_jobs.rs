@@ -20,12 +20,9 @@ mod tests;
 
 use core::fmt;
 
-use airlift_formats::aws::jobs::{
-    Describe, ErrorCode, Execution, ExecutionState, NextJob, Piece, Rejected, StartNext, Status,
-    StepTimeout, Updated,
-};
+use airlift_formats::aws::jobs::{Answer, ErrorCode, Execution, Request, Status, StepTimeout};
 use airlift_formats::aws::topic::{Job, Leg, MAX_JOB_ID_LEN, Topic, is_thing_name};
-use airlift_formats::aws::{Buffer, BufferTooSmall, MessageError, Text};
+use airlift_formats::aws::{Buffer, BufferTooSmall, MessageError};
 
 pub use parser::{AfrOtaParser, JobParser, Parsed};
 pub use report::{Report, Version};
@@ -120,9 +117,10 @@ pub struct Jobs<'t> {
     ask: bool,
     /// It is to be found out whether the present job is still there.
     check: bool,
-    /// What is to be told, and what after that.
+    /// What is to be told.
     report: Option<Report>,
-    next_report: Option<Report>,
+    /// What was told, and is not answered yet, is less than that.
+    outdated: bool,
     /// What was asked or told and is not answered yet.
     pending: Option<Pending>,
     /// The token of the last request.
@@ -147,7 +145,7 @@ impl Current {
         Self {
             id,
             len: execution.job_id.len() as u8,
-            version: execution.version,
+            version: execution.state.version,
         }
     }
 
@@ -180,7 +178,7 @@ impl<'t> Jobs<'t> {
             ask: false,
             check: false,
             report: None,
-            next_report: None,
+            outdated: false,
             pending: None,
             token: 0,
             timer: Timer::start(settings.retry, 0),
@@ -205,19 +203,18 @@ impl<'t> Jobs<'t> {
         self.ask = true;
     }
 
-    /// Tells how the present job goes. A report that has not been sent yet is replaced by it, unless that one ends the job.
+    /// Tells how the present job goes. It takes the place of a report that has not been answered yet, unless that one ends the job. Progress is not
+    /// told while an answer is awaited: there will be more of it.
     pub fn report(&mut self, report: Report) {
-        if self.job.is_none() {
+        let awaited = self.pending == Some(Pending::Report);
+        if self.job.is_none()
+            || self.report.is_some_and(|present| present.is_last())
+            || awaited && report.is_progress()
+        {
             return;
         }
-        let place = if self.pending == Some(Pending::Report) {
-            &mut self.next_report
-        } else {
-            &mut self.report
-        };
-        if place.is_none_or(|waiting| !waiting.is_last()) {
-            *place = Some(report);
-        }
+        self.report = Some(report);
+        self.outdated = awaited;
     }
 
     /// Whether something is to be asked or told, or was not answered yet.
@@ -243,18 +240,19 @@ impl<'t> Jobs<'t> {
         now: u32,
         buffer: &'b mut [u8],
     ) -> Result<Option<Publish<'b>>, JobsError> {
-        if self.pending.is_some() {
+        if let Some(pending) = self.pending {
             if !self.timer.is_due(now) {
                 return Ok(None);
             }
+            self.outdated = false;
             if !self.timer.again(now) {
-                if self.pending != Some(Pending::Report)
+                self.pending = None;
+                if pending != Pending::Report
                     || self.report.is_none_or(|report| !report.is_progress())
                 {
-                    self.pending = None;
                     return Err(JobsError::Unanswered);
                 }
-                self.told();
+                self.report = None;
             }
         }
         let pending = match self.pending {
@@ -274,35 +272,53 @@ impl<'t> Jobs<'t> {
 
     /// Takes a message that came. The topic is that of this thing, as [`Topic::parse`] has it.
     pub fn receive<'m>(&mut self, topic: &Topic<'_>, message: &'m [u8], now: u32) -> Event<'m> {
-        let read = match *topic {
-            Topic::StartNext(Leg::Accepted) | Topic::Describe(Job::Next, Leg::Accepted)
-                if self.pending == Some(Pending::Ask) =>
-            {
-                self.asked(message)
-            }
-            Topic::StartNext(Leg::Rejected) | Topic::Describe(Job::Next, Leg::Rejected)
-                if self.pending == Some(Pending::Ask) =>
-            {
-                self.refused(message, now)
-            }
-            Topic::Describe(Job::Id(id), leg) if self.is_waiting(Pending::Check, id) => match leg {
-                Leg::Accepted => self.checked(message),
-                Leg::Rejected => self.refused(message, now),
-                Leg::Request => return Event::Nothing,
-            },
-            Topic::Update(Job::Id(id), leg) if self.is_waiting(Pending::Report, id) => match leg {
-                Leg::Accepted => self.updated(message),
-                Leg::Rejected => self.refused(message, now),
-                Leg::Request => return Event::Nothing,
-            },
-            Topic::NotifyNext => self.next_changed(message),
+        let (pending, leg) = match *topic {
+            Topic::StartNext(leg) | Topic::Describe(Job::Next, leg) => (Pending::Ask, leg),
+            Topic::Describe(Job::Id(id), leg) if self.job() == Some(id) => (Pending::Check, leg),
+            Topic::Update(Job::Id(id), leg) if self.job() == Some(id) => (Pending::Report, leg),
+            Topic::NotifyNext => (Pending::Ask, Leg::Request),
             _ => return Event::Nothing,
         };
-        read.unwrap_or_else(Event::Malformed)
-    }
-
-    fn is_waiting(&self, pending: Pending, id: &str) -> bool {
-        self.pending == Some(pending) && self.job() == Some(id)
+        let notice = *topic == Topic::NotifyNext;
+        if !notice && (self.pending != Some(pending) || leg == Leg::Request) {
+            return Event::Nothing;
+        }
+        let answer = match Answer::parse(message) {
+            Ok(answer) => answer,
+            Err(error) => return Event::Malformed(error),
+        };
+        if notice {
+            return self.next_changed(&answer);
+        }
+        let token = answer.token.unwrap_or_default();
+        if !token.is_empty() && token != decimal(self.token, &mut [0; 10]) {
+            return Event::Nothing;
+        }
+        if answer.code.is_some() || leg == Leg::Rejected {
+            return self.refused(pending, &answer, now);
+        }
+        match (pending, answer.execution) {
+            (Pending::Ask, execution) => {
+                self.forget();
+                match execution {
+                    Some(execution) => {
+                        self.job = Some(Current::new(&execution));
+                        Event::Job(execution)
+                    }
+                    None => Event::NoJob,
+                }
+            }
+            (Pending::Check, Some(execution)) if !execution.state.status.is_terminal() => {
+                self.pending = None;
+                self.check = false;
+                self.adopt(execution.state.version);
+                Event::Nothing
+            }
+            (Pending::Check, execution) => {
+                self.over(execution.map(|execution| execution.state.status))
+            }
+            (Pending::Report, _) => self.accepted(),
+        }
     }
 
     /// What is most important to be asked or told.
@@ -333,149 +349,92 @@ impl<'t> Jobs<'t> {
             (Pending::Check, _) => Topic::Describe(id, Leg::Request),
             (Pending::Report, _) => Topic::Update(id, Leg::Request),
         };
-        let step_timeout = self.settings.step_timeout.map(StepTimeout::Minutes);
+        let report = self.report.filter(|_| pending == Pending::Report);
+        let ends = report.is_some_and(|report| report.is_last());
+        let request = Request {
+            status: report.map(|report| report.status()),
+            expected_version: report.and(job.map(|job| job.version)),
+            step_timeout: match topic {
+                Topic::Describe(..) => None,
+                _ if ends => None,
+                _ => self.settings.step_timeout.map(StepTimeout::Minutes),
+            },
+            include_document: (pending == Pending::Check).then_some(false),
+            token: Some(token),
+            ..Request::default()
+        };
         let mut written = Ok(());
         let publish = compose(buffer, self.thing, topic, |sink| {
-            written = match (topic, self.report) {
-                (Topic::StartNext(_), _) => StartNext {
-                    step_timeout,
-                    token: Some(token),
-                    ..StartNext::default()
+            written = request.emit(sink, |details| {
+                if let Some(report) = report {
+                    report.describe(details);
                 }
-                .emit(sink),
-                (Topic::Update(..), Some(report)) => {
-                    let version = job.map_or(0, |job| job.version);
-                    report.emit(version, step_timeout, token, sink)
-                }
-                _ => Describe {
-                    without_document: pending == Pending::Check,
-                    token: Some(token),
-                    ..Describe::default()
-                }
-                .emit(sink),
-            };
+            });
         })?;
         written.map_err(|_| JobsError::Text)?;
         Ok(publish)
     }
 
-    /// Whether a message answers the last request.
-    fn is_answer(&self, token: Option<Text<'_>>) -> bool {
-        token.is_none_or(|token| token == *decimal(self.token, &mut [0; 10]).as_str().unwrap_or(""))
-    }
-
-    fn asked<'m>(&mut self, message: &'m [u8]) -> Result<Event<'m>, MessageError> {
-        let next = NextJob::parse(message)?;
-        if !self.is_answer(next.token) {
-            return Ok(Event::Nothing);
-        }
-        self.forget();
-        Ok(match next.execution {
-            Some(execution) => {
-                self.job = Some(Current::new(&execution));
-                Event::Job(execution)
-            }
-            None => Event::NoJob,
-        })
-    }
-
-    fn checked<'m>(&mut self, message: &'m [u8]) -> Result<Event<'m>, MessageError> {
-        let next = NextJob::parse(message)?;
-        if !self.is_answer(next.token) {
-            return Ok(Event::Nothing);
-        }
-        self.pending = None;
-        self.check = false;
-        Ok(match next.execution {
-            Some(execution) if !execution.status.is_terminal() => {
-                self.adopt(execution.version);
-                Event::Nothing
-            }
-            execution => self.over(execution.map(|execution| execution.status)),
-        })
-    }
-
-    fn updated<'m>(&mut self, message: &'m [u8]) -> Result<Event<'m>, MessageError> {
-        let updated = Updated::parse(message)?;
-        if !self.is_answer(updated.token) {
-            return Ok(Event::Nothing);
-        }
+    /// An update was taken.
+    fn accepted<'m>(&mut self) -> Event<'m> {
         if let Some(job) = &mut self.job {
             job.version = job.version.wrapping_add(1);
         }
-        let told = self.told();
-        if told.is_some_and(|report| report.is_last()) {
-            self.forget();
-        }
-        Ok(told.map_or(Event::Nothing, Event::Told))
-    }
-
-    fn refused<'m>(&mut self, message: &'m [u8], now: u32) -> Result<Event<'m>, MessageError> {
-        let rejected = Rejected::parse(message)?;
-        if !self.is_answer(rejected.token) {
-            return Ok(Event::Nothing);
-        }
-        let pending = self.pending;
-        Ok(match rejected.known_code() {
-            // Of these it is not known that they stay: the timer asks again.
-            None | Some(ErrorCode::InternalError | ErrorCode::RequestThrottled) => Event::Nothing,
-            Some(ErrorCode::ResourceNotFound | ErrorCode::TerminalStateReached)
-                if pending != Some(Pending::Ask) =>
-            {
-                self.over(rejected.state.map(|state| state.status))
-            }
-            Some(_) if pending == Some(Pending::Report) => self.out_of_step(rejected.state, now),
-            Some(code) => {
-                // What was asked is wrong, and would be wrong again.
-                self.pending = None;
-                self.ask = false;
-                self.check = false;
-                Event::Refused(code)
-            }
-        })
-    }
-
-    /// An update does not fit to how the job stands.
-    fn out_of_step<'m>(&mut self, state: Option<ExecutionState<'_>>, now: u32) -> Event<'m> {
-        let Some(report) = self.report else {
+        self.pending = None;
+        if self.outdated {
+            // It told less than what is to be told now.
+            self.outdated = false;
             return Event::Nothing;
-        };
-        let version = self.job.as_ref().map_or(0, |job| job.version);
-        match state {
-            // It was told already, and the answer was lost.
-            Some(state) if report.is_last() && state.status == report.status() => {
-                self.forget();
-                Event::Told(report)
+        }
+        self.told(Event::Told)
+    }
+
+    fn refused<'m>(&mut self, pending: Pending, answer: &Answer<'_>, now: u32) -> Event<'m> {
+        let code = match answer.known_code() {
+            // Of these it is not known that they stay: the timer asks again.
+            None | Some(ErrorCode::InternalError | ErrorCode::RequestThrottled) => {
+                return Event::Nothing;
             }
-            Some(state) if state.status.is_terminal() => self.over(Some(state.status)),
-            Some(state) if state.version != version => {
+            Some(code) => code,
+        };
+        let gone = matches!(
+            code,
+            ErrorCode::ResourceNotFound | ErrorCode::TerminalStateReached
+        );
+        if pending == Pending::Ask || pending == Pending::Check && !gone {
+            // What was asked is wrong, and would be wrong again.
+            self.pending = None;
+            self.ask = false;
+            self.check = false;
+            return Event::Refused(code);
+        }
+        let version = self.job.as_ref().map_or(0, |job| job.version);
+        match (answer.state, self.report) {
+            // It was told already, and the answer was lost.
+            (Some(state), Some(report)) if report.is_last() && state.status == report.status() => {
+                self.told(Event::Told)
+            }
+            (Some(state), _) if state.status.is_terminal() => self.over(Some(state.status)),
+            _ if gone => self.over(None),
+            (Some(state), Some(_)) if state.version != version => {
                 self.adopt(state.version);
                 // Again at once, as one of the attempts.
                 self.timer.expire(now);
                 Event::Nothing
             }
-            _ => {
-                self.told();
-                if report.is_last() {
-                    self.forget();
-                }
-                Event::NotTaken(report)
-            }
+            _ => self.told(Event::NotTaken),
         }
     }
 
-    fn next_changed<'m>(&mut self, message: &'m [u8]) -> Result<Event<'m>, MessageError> {
-        let next = NextJob::parse(message)?.execution;
-        Ok(match (&self.job, next) {
-            (Some(job), Some(next)) if next.job_id == job.id() => Event::Nothing,
+    fn next_changed<'m>(&mut self, answer: &Answer<'_>) -> Event<'m> {
+        match (&self.job, answer.execution) {
+            (Some(job), Some(next)) if next.job_id == job.id() => {}
             // Ours would be the next one, if it was still there. But the notice can be an old one.
-            (Some(_), _) => {
-                self.check = true;
-                Event::Nothing
-            }
-            (None, Some(_)) if !self.ask => Event::Changed,
-            (None, _) => Event::Nothing,
-        })
+            (Some(_), _) => self.check = true,
+            (None, Some(_)) if !self.ask => return Event::Changed,
+            (None, _) => {}
+        }
+        Event::Nothing
     }
 
     fn adopt(&mut self, version: u32) {
@@ -484,10 +443,17 @@ impl<'t> Jobs<'t> {
         }
     }
 
-    /// The report was answered: on to the next one.
-    fn told(&mut self) -> Option<Report> {
+    /// Nothing more is to be said about the report.
+    fn told<'m>(&mut self, event: fn(Report) -> Event<'m>) -> Event<'m> {
         self.pending = None;
-        core::mem::replace(&mut self.report, self.next_report.take())
+        self.outdated = false;
+        let Some(report) = self.report.take() else {
+            return Event::Nothing;
+        };
+        if report.is_last() {
+            self.forget();
+        }
+        event(report)
     }
 
     fn over<'m>(&mut self, status: Option<Status>) -> Event<'m> {
@@ -501,15 +467,15 @@ impl<'t> Jobs<'t> {
         self.ask = false;
         self.check = false;
         self.report = None;
-        self.next_report = None;
+        self.outdated = false;
         self.pending = None;
     }
 }
 
 /// A number as text.
-fn decimal(number: u32, digits: &mut [u8; 10]) -> Text<'_> {
+fn decimal(number: u32, digits: &mut [u8; 10]) -> &str {
     let mut sink = Buffer::new(digits);
-    Piece::Decimal(number).emit(&mut sink);
+    sink.put_decimal(number);
     let digits = sink.finish().unwrap_or_default();
-    core::str::from_utf8(digits).unwrap_or_default().into()
+    core::str::from_utf8(digits).unwrap_or_default()
 }

@@ -1,6 +1,9 @@
-//! CBOR (RFC 8949) that is there as a whole: where an item ends, and what it is.
+//! CBOR (RFC 8949) that is there as a whole.
 
-use super::{Fault, Text, value::Content};
+use super::{
+    Fault, Text,
+    scan::{Content, Cursor},
+};
 
 /// Arrays, maps and tags within each other. The messages of streams have two.
 const MAX_DEPTH: u8 = 8;
@@ -8,150 +11,103 @@ const MAX_DEPTH: u8 = 8;
 /// Length of an array or map of indefinite length, which is not counted.
 pub(super) const INDEFINITE: u32 = u32::MAX;
 
-/// Goes over `bytes`. After an error it stands at the item that has the fault.
-pub(super) struct Scanner<'a> {
-    bytes: &'a [u8],
-    pub(super) at: usize,
-}
+/// The lower five bits of the first byte of what has an indefinite length.
+const INDEFINITE_INFO: u8 = 31;
 
-/// The first byte of an item and the number that follows it.
-struct Head {
-    major: u8,
-    /// The lower five bits of the first byte: 31 is an indefinite length.
-    info: u8,
-    number: u64,
-}
-
-impl<'a> Scanner<'a> {
-    pub(super) const fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at }
-    }
-
-    pub(super) const fn is_at_end(&self) -> bool {
-        self.at >= self.bytes.len()
-    }
-
-    /// The next item, and all that is in it.
-    pub(super) fn value(&mut self) -> Result<Content<'a>, Fault> {
-        self.item(0)
-    }
-
-    /// Members of the map, or elements of the array, that starts here.
-    pub(super) fn count(&mut self) -> Result<u32, Fault> {
-        let head = self.head()?;
-        if head.info == 31 {
-            return Ok(INDEFINITE);
-        }
-        // What is too many is found out when they do not come.
-        Ok(u32::try_from(head.number).unwrap_or(u32::MAX - 1))
-    }
-
-    /// Takes the mark that ends what has an indefinite length, if it is there.
-    pub(super) fn take_break(&mut self) -> bool {
-        let there = self.bytes.get(self.at) == Some(&0xFF);
-        self.at += usize::from(there);
-        there
-    }
-
-    fn item(&mut self, depth: u8) -> Result<Content<'a>, Fault> {
-        let start = self.at;
-        let content = self.content(depth, start);
-        if content.is_err() && depth == MAX_DEPTH {
-            // The outermost item that is too deep, not what came of it.
-            self.at = start;
-        }
-        content
-    }
-
-    fn content(&mut self, depth: u8, start: usize) -> Result<Content<'a>, Fault> {
-        let head = self.head()?;
-        Ok(match head.major {
-            0 => u32::try_from(head.number).map_or(Content::Beyond, Content::Unsigned),
-            1 => Content::Beyond,
-            2 => Content::Bytes(self.string(&head)?),
-            3 => match core::str::from_utf8(self.string(&head)?) {
-                Ok(text) => Content::Text(Text::from(text)),
-                Err(_) => return Err(Fault::Encoding),
-            },
-            7 => match (head.info, head.number) {
-                (22 | 23, _) => Content::Null,
-                (31, _) => return Err(Fault::Syntax),
-                _ => Content::Other,
-            },
-            container => {
-                if depth == MAX_DEPTH {
-                    return Err(Fault::TooDeep);
-                }
-                let items = match container {
-                    4 => head.number,
-                    5 => head.number.saturating_mul(2),
-                    _ => 1,
-                };
-                self.items(&head, items, depth + 1)?;
-                match container {
-                    4 => Content::List { start },
-                    5 => Content::Object { start },
-                    _ => Content::Other,
-                }
+/// Passes an item and all that is in it.
+pub(super) fn value<'a>(cursor: &mut Cursor<'a>, depth: u8) -> Result<Content<'a>, Fault> {
+    let start = cursor.at;
+    let (major, info, number) = head(cursor)?;
+    Ok(match major {
+        0 => u32::try_from(number).map_or(Content::Beyond, Content::Unsigned),
+        1 => Content::Beyond,
+        2 | 3 => {
+            if info == INDEFINITE_INFO {
+                return Err(Fault::Chunked);
             }
-        })
-    }
-
-    fn items(&mut self, head: &Head, items: u64, depth: u8) -> Result<(), Fault> {
-        if head.info != 31 {
+            let len = usize::try_from(number).map_err(|_| Fault::Truncated)?;
+            let bytes = cursor.take(len)?;
+            if major == 2 {
+                return Ok(Content::Bytes(bytes));
+            }
+            let text = core::str::from_utf8(bytes).map_err(|_| Fault::Encoding)?;
+            Content::Text(Text::from(text))
+        }
+        7 => match info {
+            22 | 23 => Content::Null,
+            INDEFINITE_INFO => return Err(Fault::Syntax),
+            _ => Content::Other,
+        },
+        _ => {
+            if depth == MAX_DEPTH {
+                cursor.at = start;
+                return Err(Fault::TooDeep);
+            }
             // Each item takes a byte at least: a count that lies ends where the bytes end.
-            for _ in 0..items {
-                self.item(depth)?;
+            let mut left = if major == 6 { 1 } else { number };
+            loop {
+                if info == INDEFINITE_INFO {
+                    if take_break(cursor) {
+                        break;
+                    }
+                } else if left == 0 {
+                    break;
+                }
+                left = left.wrapping_sub(1);
+                value(cursor, depth + 1)?;
+                if major == 5 {
+                    value(cursor, depth + 1)?;
+                }
             }
-            return Ok(());
-        }
-        while !self.take_break() {
-            self.item(depth)?;
-            if head.major == 5 {
-                self.item(depth)?;
+            match major {
+                4 => Content::List,
+                5 => Content::Object,
+                _ => Content::Other,
             }
         }
-        Ok(())
-    }
+    })
+}
 
-    fn string(&mut self, head: &Head) -> Result<&'a [u8], Fault> {
-        if head.info == 31 {
-            return Err(Fault::Chunked);
-        }
-        let len = usize::try_from(head.number).map_err(|_| Fault::Truncated)?;
-        let end = self.at.checked_add(len).ok_or(Fault::Truncated)?;
-        let bytes = self.bytes.get(self.at..end).ok_or(Fault::Truncated)?;
-        self.at = end;
-        Ok(bytes)
+/// Members of the map (5), or elements of the array (4), that starts here, if it is one. What is too many is found out when they do not come.
+pub(super) fn count(cursor: &mut Cursor<'_>, wanted: u8) -> Option<u32> {
+    match head(cursor) {
+        Ok((major, INDEFINITE_INFO, _)) if major == wanted => Some(INDEFINITE),
+        Ok((major, _, count)) if major == wanted => u32::try_from(count).ok(),
+        _ => None,
     }
+}
 
-    fn head(&mut self) -> Result<Head, Fault> {
-        let first = *self.bytes.get(self.at).ok_or(Fault::Truncated)?;
-        let (major, info) = (first >> 5, first & 31);
-        let width = match info {
-            0..24 => 0,
-            24..28 => 1 << (info - 24),
-            // Numbers and tags have no indefinite length.
-            31 if !matches!(major, 0 | 1 | 6) => 0,
-            _ => return Err(Fault::Syntax),
-        };
-        let start = self.at + 1;
-        let number = self
-            .bytes
-            .get(start..start + width)
-            .ok_or(Fault::Truncated)?;
-        self.at = start + width;
-        Ok(Head {
-            major,
-            info,
-            number: match info {
-                0..24 => u64::from(info),
-                _ => number
-                    .iter()
-                    .fold(0, |number, byte| number << 8 | u64::from(*byte)),
-            },
-        })
-    }
+/// Passes the mark that ends what has an indefinite length, if it is there.
+pub(super) fn take_break(cursor: &mut Cursor<'_>) -> bool {
+    let there = cursor.byte() == Some(0xFF);
+    cursor.at += usize::from(there);
+    there
+}
+
+/// The type of an item, the lower five bits of its first byte, and the number that follows it.
+fn head(cursor: &mut Cursor<'_>) -> Result<(u8, u8, u64), Fault> {
+    let start = cursor.at;
+    let first = cursor.byte().ok_or(Fault::Truncated)?;
+    let (major, info) = (first >> 5, first & 31);
+    let width = match info {
+        0..24 => 0,
+        24..28 => 1 << (info - 24),
+        // Numbers and tags have no indefinite length.
+        INDEFINITE_INFO if !matches!(major, 0 | 1 | 6) => 0,
+        _ => return Err(Fault::Syntax),
+    };
+    cursor.at += 1;
+    let Ok(bytes) = cursor.take(width) else {
+        cursor.at = start;
+        return Err(Fault::Truncated);
+    };
+    let number = match info {
+        0..24 => u64::from(info),
+        _ => bytes
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    };
+    Ok((major, info, number))
 }
 
 #[cfg(test)]
@@ -159,9 +115,9 @@ mod tests {
     use super::*;
 
     fn scan(bytes: &[u8]) -> Result<(Content<'_>, usize), Fault> {
-        let mut scanner = Scanner::new(bytes, 0);
-        let content = scanner.value()?;
-        Ok((content, scanner.at))
+        let mut cursor = Cursor { bytes, at: 0 };
+        let content = value(&mut cursor, 0)?;
+        Ok((content, cursor.at))
     }
 
     #[test]
@@ -181,10 +137,10 @@ mod tests {
             (&[0x42, 1, 2], Content::Bytes(&[1, 2])),
             (&[0x58, 1, 2], Content::Bytes(&[2])),
             (&[0x62, b'h', b'i'], Content::Text(Text::json("hi", false))),
-            (&[0x82, 1, 0x81, 2], Content::List { start: 0 }),
-            (&[0x9F, 1, 2, 0xFF], Content::List { start: 0 }),
-            (&[0xA1, 1, 2], Content::Object { start: 0 }),
-            (&[0xBF, 1, 2, 0xFF], Content::Object { start: 0 }),
+            (&[0x82, 1, 0x81, 2], Content::List),
+            (&[0x9F, 1, 2, 0xFF], Content::List),
+            (&[0xA1, 1, 2], Content::Object),
+            (&[0xBF, 1, 2, 0xFF], Content::Object),
             (&[0xC1, 0x1A, 1, 2, 3, 4], Content::Other),
             (&[0xF5], Content::Other),
             (&[0xF6], Content::Null),
@@ -232,6 +188,6 @@ mod tests {
         ] {
             assert_eq!(scan(bytes), Err(fault), "{bytes:02x?}");
         }
-        assert_eq!(scan(&nested[1..]), Ok((Content::List { start: 0 }, 9)));
+        assert_eq!(scan(&nested[1..]), Ok((Content::List, 9)));
     }
 }

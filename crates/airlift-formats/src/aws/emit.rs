@@ -76,6 +76,13 @@ impl Sink for Buffer<'_> {
     }
 }
 
+impl Buffer<'_> {
+    /// Appends a number in decimal.
+    pub fn put_decimal(&mut self, number: u32) {
+        decimal(self, number);
+    }
+}
+
 /// Writes one message, member by member.
 pub(super) struct Emitter<'s, S: ?Sized> {
     sink: &'s mut S,
@@ -151,7 +158,7 @@ impl<'s, S: Sink + ?Sized> Emitter<'s, S> {
     /// Starts a member; its value follows.
     pub(super) fn name(&mut self, name: &str) {
         self.element();
-        self.string(Text::from(name));
+        self.plain(name);
         if self.format == Format::Json {
             self.sink.put(self.colon.as_bytes());
         }
@@ -167,9 +174,46 @@ impl<'s, S: Sink + ?Sized> Emitter<'s, S> {
     }
 
     /// A member that is a text.
+    #[inline(never)] // Whoever writes one without escapes does not pay for the rest.
     pub(super) fn text(&mut self, name: &str, text: Text<'_>) {
+        if let Some(text) = text.as_str() {
+            return self.plain_text(name, text);
+        }
         self.name(name);
-        self.string(text);
+        match self.format {
+            Format::Json => {
+                self.quote();
+                self.sink.put(text.escapes().unwrap_or_default().as_bytes());
+                self.quote();
+            }
+            Format::Cbor => {
+                self.head(3, text.len() as u32);
+                for character in text.chars() {
+                    let mut bytes = [0; 4];
+                    self.sink.put(character.encode_utf8(&mut bytes).as_bytes());
+                }
+            }
+        }
+    }
+
+    /// A member that is a text without escapes.
+    pub(super) fn plain_text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.plain(text);
+    }
+
+    fn plain(&mut self, text: &str) {
+        match self.format {
+            Format::Json => {
+                self.quote();
+                self.escaped(text);
+                self.quote();
+            }
+            Format::Cbor => {
+                self.head(3, text.len() as u32);
+                self.sink.put(text.as_bytes());
+            }
+        }
     }
 
     /// A member that is this, as it stands; in JSON only.
@@ -178,25 +222,34 @@ impl<'s, S: Sink + ?Sized> Emitter<'s, S> {
         self.sink.put(literal.as_bytes());
     }
 
-    /// A member that is true or false; in JSON only.
-    pub(super) fn boolean(&mut self, name: &str, value: bool) {
-        self.literal(name, if value { "true" } else { "false" });
-    }
-
     /// An element of a list that is a text.
     pub(super) fn text_element(&mut self, text: &str) {
         self.element();
-        self.string(text.into());
+        self.plain(text);
     }
 
-    /// A member that is a text of several pieces; in JSON only.
-    pub(super) fn pieces(&mut self, name: &str, pieces: &[Piece<'_>]) {
-        self.name(name);
+    /// Starts or ends a string that is put together of pieces; in JSON only.
+    pub(super) fn quote(&mut self) {
         self.sink.put(b"\"");
-        for piece in pieces {
-            piece.emit(self.sink);
+    }
+
+    /// A piece of a string, with escapes.
+    pub(super) fn escaped(&mut self, text: &str) {
+        escaped(self.sink, text);
+    }
+
+    /// A piece of a string: a number in decimal.
+    pub(super) fn decimal(&mut self, number: u32) {
+        decimal(self.sink, number);
+    }
+
+    /// A piece of a string: a number as `0x` and 8 hexadecimal digits.
+    pub(super) fn hex(&mut self, number: u32) {
+        self.sink.put(b"0x");
+        for shift in (0..8).rev() {
+            self.sink
+                .put(&[hex_digit((number >> (4 * shift) & 15) as u8)]);
         }
-        self.sink.put(b"\"");
     }
 
     /// A member that is a string of bytes; base64 in JSON.
@@ -232,23 +285,6 @@ impl<'s, S: Sink + ?Sized> Emitter<'s, S> {
         }
     }
 
-    fn string(&mut self, text: Text<'_>) {
-        match self.format {
-            Format::Json => json_string(self.sink, text),
-            Format::Cbor => {
-                self.head(3, text.len() as u32);
-                match text.as_str() {
-                    Some(text) => self.sink.put(text.as_bytes()),
-                    None => {
-                        for character in text.chars() {
-                            self.sink.put(character.encode_utf8(&mut [0; 4]).as_bytes());
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// The head of an item in CBOR: the shortest form.
     fn head(&mut self, major: u8, number: u32) {
         let major = major << 5;
@@ -258,42 +294,6 @@ impl<'s, S: Sink + ?Sized> Emitter<'s, S> {
             24..0x100 => self.sink.put(&[major | 24, d]),
             0x100..0x1_0000 => self.sink.put(&[major | 25, c, d]),
             _ => self.sink.put(&[major | 26, a, b, c, d]),
-        }
-    }
-}
-
-/// A piece of a text that is put together while it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// This text.
-    Text(&'a str),
-    /// This number in decimal.
-    Decimal(u32),
-    /// This number as `0x` and 8 hexadecimal digits.
-    Hex(u32),
-}
-
-impl Piece<'_> {
-    /// Writes it, with escapes where a JSON string needs them.
-    pub fn emit<S: Sink + ?Sized>(&self, sink: &mut S) {
-        match *self {
-            Self::Text(text) => escaped(sink, text),
-            Self::Decimal(number) => decimal(sink, number),
-            Self::Hex(number) => {
-                sink.put(b"0x");
-                for shift in (0..8).rev() {
-                    sink.put(&[hex_digit((number >> (4 * shift) & 15) as u8)]);
-                }
-            }
-        }
-    }
-
-    /// Bytes that it takes, without escapes.
-    pub(super) fn len(&self) -> usize {
-        match *self {
-            Self::Text(text) => text.len(),
-            Self::Decimal(number) => number.checked_ilog10().unwrap_or(0) as usize + 1,
-            Self::Hex(_) => 10,
         }
     }
 }
@@ -313,30 +313,20 @@ fn decimal<S: Sink + ?Sized>(sink: &mut S, mut number: u32) {
     sink.put(digits.get(start..).unwrap_or_default());
 }
 
-/// A JSON string, with quotes.
-fn json_string<S: Sink + ?Sized>(sink: &mut S, text: Text<'_>) {
-    sink.put(b"\"");
-    match text.as_str() {
-        Some(text) => escaped(sink, text),
-        None => sink.put(text.escapes().unwrap_or_default().as_bytes()),
-    }
-    sink.put(b"\"");
-}
-
 /// The inside of a JSON string.
 fn escaped<S: Sink + ?Sized>(sink: &mut S, text: &str) {
-    for piece in text.split_inclusive(must_be_escaped) {
-        match piece.as_bytes().split_last() {
-            Some((&last, before)) if must_be_escaped(char::from(last)) => {
-                sink.put(before);
-                if last < 0x20 {
-                    sink.put(b"\\u00");
-                    sink.put(&[hex_digit(last >> 4), hex_digit(last & 15)]);
-                } else {
-                    sink.put(&[b'\\', last]);
-                }
-            }
-            _ => sink.put(piece.as_bytes()),
+    for byte in text.bytes() {
+        match byte {
+            0..0x20 => sink.put(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                hex_digit(byte >> 4),
+                hex_digit(byte & 15),
+            ]),
+            b'"' | b'\\' => sink.put(&[b'\\', byte]),
+            _ => sink.put(&[byte]),
         }
     }
 }
@@ -346,8 +336,4 @@ const fn hex_digit(nibble: u8) -> u8 {
         0..10 => b'0' + nibble,
         _ => b'a' + nibble - 10,
     }
-}
-
-fn must_be_escaped(character: char) -> bool {
-    matches!(character, '\0'..'\x20' | '"' | '\\')
 }

@@ -48,10 +48,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) const fn at(self, offset: usize) -> MessageError {
-        self.of("", offset as u32)
-    }
-
     pub(super) const fn of(self, field: &'static str, offset: u32) -> MessageError {
         MessageError {
             field,

@@ -9,7 +9,13 @@
 //! ten, takes numbers for other ones when they have more than 32 bits, and knows one kind of signature. This one reads all of the
 //! document or nothing.
 
-use super::{Elements, Fault, Format, MessageError, Sink, Text, Value, emit::Emitter, topic};
+use super::{
+    Elements, Fault, Format, MessageError, Sink, Text, Value,
+    emit::Emitter,
+    scan::Content,
+    topic,
+    value::{Node, Reader, Walk},
+};
 
 /// The most files that a document may have: what a stream may have.
 pub const MAX_FILES: usize = 50;
@@ -117,7 +123,7 @@ pub struct File<'a> {
 /// The files of a document that was read: nothing in them is wrong.
 #[derive(Debug, Clone)]
 pub struct Files<'a> {
-    elements: Elements<'a>,
+    elements: Option<Elements<'a>>,
     protocol: Protocol,
 }
 
@@ -125,7 +131,9 @@ impl<'a> Iterator for Files<'a> {
     type Item = File<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        File::read(&self.elements.next()?, self.protocol).ok()
+        let value = self.elements.as_mut()?.next()?;
+        let reader = &mut value.reader();
+        Some(File::read(reader, value.offset(), self.protocol))
     }
 }
 
@@ -135,112 +143,103 @@ impl<'a> AfrOta<'a, Files<'a>> {
     /// # Errors
     /// It is one of this kind, and wrong, or `protocol` is not among those that it has.
     pub fn parse(document: &Value<'a>, protocol: Protocol) -> Result<Option<Self>, MessageError> {
-        let [afr_ota] = document.fields(&["afr_ota"])?;
-        let Some(update) = afr_ota else {
-            return Ok(None);
-        };
-        let [protocols, stream, files] = update.fields(&["protocols", "streamname", "files"])?;
-        let list = protocols.ok_or(update.missing("protocols"))?;
+        let mut reader = document.reader();
+        let update = reader.object(document.offset(), "afr_ota");
+        let update = update.map(|node| Self::read(&mut reader, node, protocol));
+        reader.finish(update)
+    }
+
+    fn read(reader: &mut Reader<'a>, node: Node, protocol: Protocol) -> Self {
         let mut protocols = Protocols::default();
-        for element in list.elements()? {
-            let name = element.text()?;
-            protocols.mqtt |= name == *Protocol::Mqtt.name();
-            protocols.http |= name == *Protocol::Http.name();
-        }
-        if !protocols.has(protocol) {
-            return Err(list.fault(Fault::Content));
-        }
-        let stream = match stream {
-            Some(field) => Some(field.name(topic::MAX_STREAM_NAME_LEN, false)?),
-            None if protocol == Protocol::Mqtt => return Err(update.missing("streamname")),
-            None => None,
-        };
-        let list = files.ok_or(update.missing("files"))?;
-        let files = Files {
-            elements: list.elements()?,
-            protocol,
-        };
-        let mut ids = [0_u8; 32];
-        let mut count = 0;
-        for element in files.elements.clone() {
-            count += 1;
-            let id = File::read(&element, protocol)?.id;
-            let seen = ids.get_mut(usize::from(id / 8));
-            let bit = 1 << (id % 8);
-            if seen.as_ref().is_some_and(|seen| **seen & bit != 0) {
-                return Err(Fault::Duplicate.of("fileid", element.offset()));
+        if let Some((list, mut walk)) = reader.list(node, "protocols") {
+            while let Some((_, node, content)) = walk.next() {
+                match content {
+                    Content::Text(name) if name.is(Protocol::Mqtt.name()) => protocols.mqtt = true,
+                    Content::Text(name) if name.is(Protocol::Http.name()) => protocols.http = true,
+                    Content::Text(_) => {}
+                    _ => reader.fail(Fault::Type, "protocols", node),
+                }
             }
-            if let Some(seen) = seen {
+            if !protocols.has(protocol) {
+                reader.fail(Fault::Content, "protocols", list);
+            }
+        }
+        let mut stream = None;
+        if protocol == Protocol::Mqtt || reader.find(node, "streamname").is_some() {
+            stream = Some(reader.identifier(node, "streamname", topic::MAX_STREAM_NAME_LEN));
+        }
+        let mut elements = None;
+        if let Some((list, walk)) = reader.list(node, "files") {
+            elements = Some(Elements(walk.clone()));
+            Self::check_files(reader, list, walk, protocol);
+        }
+        Self {
+            protocols,
+            stream,
+            files: Files { elements, protocol },
+        }
+    }
+
+    fn check_files(reader: &mut Reader<'a>, list: Node, mut walk: Walk<'a>, protocol: Protocol) {
+        let mut ids = [0_u32; 8];
+        let mut count = 0;
+        while let Some((_, node, _)) = walk.next() {
+            count += 1;
+            let id = File::read(reader, node, protocol).id;
+            let bit = 1 << (id % 32);
+            if let Some(seen) = ids.get_mut(usize::from(id / 32)) {
+                if *seen & bit != 0 {
+                    reader.fail(Fault::Duplicate, "fileid", node);
+                }
                 *seen |= bit;
             }
         }
         if !(1..=MAX_FILES).contains(&count) {
-            return Err(list.fault(Fault::Length));
+            reader.fail(Fault::Length, "files", list);
         }
-        Ok(Some(Self {
-            protocols,
-            stream,
-            files,
-        }))
     }
 }
 
 impl<'a> File<'a> {
-    fn read(file: &Value<'a>, protocol: Protocol) -> Result<Self, MessageError> {
-        let [size, id, path, certificate, file_type, url, auth_scheme] = file.fields(&[
-            "filesize",
-            "fileid",
-            "filepath",
-            "certfile",
-            "fileType",
-            "update_data_url",
-            "auth_scheme",
-        ])?;
-        let text = |field: Option<Value<'a>>| field.map(|field| field.text()).transpose();
-        let size = size.ok_or(file.missing("filesize"))?;
-        if size.unsigned(u32::MAX)? == 0 {
-            return Err(size.fault(Fault::Range));
-        }
-        let (signature_kind, signature) = Self::read_signature(file)?;
-        let address = text(url)?;
-        if protocol == Protocol::Http {
-            let url = url.ok_or(file.missing("update_data_url"))?;
-            if address.is_none_or(|address| address.is_empty()) {
-                return Err(url.fault(Fault::Length));
-            }
-        }
-        Ok(Self {
-            id: id.ok_or(file.missing("fileid"))?.unsigned(255)? as u8,
-            size: size.unsigned(u32::MAX)?,
-            path: path.ok_or(file.missing("filepath"))?.text()?,
-            certificate: certificate.ok_or(file.missing("certfile"))?.text()?,
-            file_type: file_type
-                .map(|field| field.unsigned(255))
-                .transpose()?
-                .map(|number| number as u8),
-            url: address,
-            auth_scheme: text(auth_scheme)?,
+    fn read(reader: &mut Reader<'a>, node: Node, protocol: Protocol) -> Self {
+        let (signature_kind, signature) = Self::read_signature(reader, node);
+        let file_type = reader.optional_number(node, "fileType", 255);
+        let file = Self {
+            size: reader.number(node, "filesize", u32::MAX),
+            id: reader.number(node, "fileid", 255) as u8,
+            path: reader.text(node, "filepath"),
+            certificate: reader.text(node, "certfile"),
+            file_type: file_type.map(|number| number as u8),
+            url: match protocol {
+                Protocol::Http => Some(reader.text(node, "update_data_url")),
+                Protocol::Mqtt => reader.optional_text(node, "update_data_url"),
+            },
+            auth_scheme: reader.optional_text(node, "auth_scheme"),
             signature,
             signature_kind,
-        })
+        };
+        if file.size == 0 {
+            reader.fail(Fault::Range, "filesize", node);
+        }
+        if protocol == Protocol::Http && file.url.is_some_and(|url| url.is_empty()) {
+            reader.fail(Fault::Length, "update_data_url", node);
+        }
+        file
     }
 
-    fn read_signature(file: &Value<'a>) -> Result<(SignatureKind, Text<'a>), MessageError> {
-        const KINDS: [SignatureKind; 4] = [
+    fn read_signature(reader: &mut Reader<'a>, node: Node) -> (SignatureKind, Text<'a>) {
+        let mut best = None;
+        for kind in [
             SignatureKind::Sha256Ecdsa,
             SignatureKind::Sha256Rsa,
             SignatureKind::Sha1Ecdsa,
             SignatureKind::Sha1Rsa,
-        ];
-        let found = file.fields(&KINDS.map(SignatureKind::name))?;
-        let mut best = None;
-        for (kind, field) in KINDS.into_iter().zip(found) {
-            if let Some(field) = field {
-                let text = field.text()?;
-                best = best.or(Some((kind, text)));
-            }
+        ] {
+            let text = reader.optional_text(node, kind.name());
+            best = best.or(text.map(|text| (kind, text)));
         }
-        best.ok_or(file.missing(SignatureKind::Sha256Ecdsa.name()))
+        let usual = SignatureKind::Sha256Ecdsa;
+        best.unwrap_or_else(|| (usual, reader.text(node, usual.name())))
     }
 }
 

@@ -1,18 +1,19 @@
 //! Jobs: what there is to do for a device, and how it goes. JSON both ways.
 //!
-//! A device writes [`GetPending`], [`StartNext`], [`Describe`] and [`Update`]; it reads [`NextJob`], [`Updated`], [`Rejected`],
-//! [`Pending`] and [`JobsChanged`]. All times are in seconds since 1970.
+//! A device writes a [`Request`]; it reads [`Answer`], [`Pending`] and [`JobsChanged`]. All times are in seconds since 1970.
 
 mod answer;
 mod pending;
 mod request;
 
-pub use super::emit::Piece;
-pub use answer::{Execution, ExecutionState, NextJob, Rejected, Updated};
+pub use answer::{Answer, Execution, ExecutionState};
 pub use pending::{JobsChanged, Pending, Summaries, Summary};
-pub use request::{Describe, Detail, GetPending, StartNext, StepTimeout, Update};
+pub use request::{Details, Request, StepTimeout};
 
-use super::{Fault, MessageError, Text, Value};
+use super::{
+    Fault,
+    value::{Node, Reader},
+};
 
 /// The longest token, in bytes.
 pub const MAX_TOKEN_LEN: usize = 64;
@@ -84,10 +85,15 @@ impl Status {
         !matches!(self, Self::Queued | Self::InProgress)
     }
 
-    fn read(field: &Value<'_>) -> Result<Self, MessageError> {
-        let text = field.text()?;
-        let found = Self::ALL.into_iter().find(|status| text == *status.name());
-        found.ok_or(field.fault(Fault::Content))
+    fn read(reader: &mut Reader<'_>, node: Node) -> Self {
+        let text = reader.text(node, "status");
+        for status in Self::ALL {
+            if text.is(status.name()) {
+                return status;
+            }
+        }
+        reader.fail(Fault::Content, "status", node);
+        Self::Queued
     }
 }
 
@@ -144,16 +150,4 @@ impl ErrorCode {
             Self::TerminalStateReached => "TerminalStateReached",
         }
     }
-}
-
-fn job_id<'a>(field: &Value<'a>) -> Result<&'a str, MessageError> {
-    field.name(super::topic::MAX_JOB_ID_LEN, false)
-}
-
-fn token<'a>(field: Option<Value<'a>>) -> Result<Option<Text<'a>>, MessageError> {
-    field.map(|field| field.text()).transpose()
-}
-
-fn number(field: Option<Value<'_>>) -> Result<Option<u32>, MessageError> {
-    field.map(|field| field.unsigned(u32::MAX)).transpose()
 }

@@ -1,234 +1,228 @@
-//! JSON (RFC 8259) that is there as a whole: where a value ends, and what it is.
+//! JSON (RFC 8259) that is there as a whole.
 //!
-//! A value is checked down to its last member before anything is said about it, without recursion: a bit for each level
-//! says whether it is an object or a list.
+//! A value is checked down to its last member, without recursion: a bit for each level says whether it is an object or a list.
 
-use super::{Fault, Text, value::Content};
+use super::{
+    Fault, Text,
+    scan::{Content, Cursor},
+};
 
 /// Objects and lists within each other: as many as the AWS libraries read.
 const MAX_DEPTH: u32 = 32;
 
-/// Goes over `text`. After an error it stands where the fault is.
-pub(super) struct Scanner<'a> {
-    text: &'a str,
-    pub(super) at: usize,
+/// The next byte that is no white space.
+pub(super) fn peek(cursor: &mut Cursor<'_>) -> Option<u8> {
+    loop {
+        let byte = cursor.byte()?;
+        if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            return Some(byte);
+        }
+        cursor.at += 1;
+    }
 }
 
-impl<'a> Scanner<'a> {
-    pub(super) const fn new(text: &'a str, at: usize) -> Self {
-        Self { text, at }
-    }
+/// Passes this byte, behind white space, if it is there.
+pub(super) fn take(cursor: &mut Cursor<'_>, wanted: u8) -> bool {
+    let there = peek(cursor) == Some(wanted);
+    cursor.at += usize::from(there);
+    there
+}
 
-    /// The next byte that is no white space.
-    pub(super) fn peek(&mut self) -> Option<u8> {
-        loop {
-            let byte = self.byte()?;
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(byte);
-            }
-            self.at += 1;
-        }
-    }
+/// Passes the name of a member, and the colon behind it.
+pub(super) fn key<'a>(cursor: &mut Cursor<'a>) -> Result<Text<'a>, Fault> {
+    demand(cursor, b'"')?;
+    let key = string(cursor)?;
+    demand(cursor, b':')?;
+    Ok(key)
+}
 
-    /// Takes this byte, behind white space, if it is there.
-    pub(super) fn take(&mut self, wanted: u8) -> bool {
-        let there = self.peek() == Some(wanted);
-        self.at += usize::from(there);
-        there
-    }
-
-    /// The next value, and all that is in it.
-    pub(super) fn value(&mut self) -> Result<Content<'a>, Fault> {
-        let first = self.peek();
-        let start = self.at;
-        let scalar = self.walk()?;
-        Ok(match first {
-            Some(b'{') => Content::Object { start },
-            Some(b'[') => Content::List { start },
-            _ => scalar,
-        })
-    }
-
-    /// A string with its quotes, and the colon behind it.
-    pub(super) fn key(&mut self) -> Result<Text<'a>, Fault> {
-        if !self.take(b'"') {
-            return Err(self.unexpected());
-        }
-        let key = self.string()?;
-        if !self.take(b':') {
-            return Err(self.unexpected());
-        }
-        Ok(key)
-    }
-
-    /// To the end of a value; what it is, if it is neither an object nor a list.
-    fn walk(&mut self) -> Result<Content<'a>, Fault> {
-        let mut depth = 0;
-        // The lowest bit is that of the innermost level.
-        let mut objects = 0_u32;
-        loop {
-            let mut content = Content::Other;
-            let byte = self.peek().ok_or(Fault::Truncated)?;
-            match byte {
-                b'{' | b'[' => {
-                    if depth == MAX_DEPTH {
-                        return Err(Fault::TooDeep);
-                    }
-                    self.at += 1;
-                    depth += 1;
-                    let object = byte == b'{';
-                    objects = objects << 1 | u32::from(object);
-                    if self.peek() != Some(if object { b'}' } else { b']' }) {
-                        if object {
-                            self.key()?;
-                        }
-                        continue;
-                    }
+/// Passes a value and all that is in it.
+pub(super) fn value<'a>(cursor: &mut Cursor<'a>) -> Result<Content<'a>, Fault> {
+    let mut depth = 0;
+    // The lowest bit is that of the innermost level.
+    let mut objects = 0_u32;
+    loop {
+        let byte = peek(cursor).ok_or(Fault::Truncated)?;
+        let mut content = match byte {
+            b'{' | b'[' => {
+                if depth == MAX_DEPTH {
+                    return Err(Fault::TooDeep);
                 }
-                b'"' => {
-                    self.at += 1;
-                    content = Content::Text(self.string()?);
-                }
-                b'-' | b'0'..=b'9' => content = self.number()?,
-                b't' => self.word("true")?,
-                b'f' => self.word("false")?,
-                b'n' => {
-                    self.word("null")?;
-                    content = Content::Null;
-                }
-                _ => return Err(Fault::Syntax),
-            }
-            // Behind a value: the ends of as many levels as there are, then the next one.
-            loop {
-                if depth == 0 {
-                    return Ok(content);
-                }
-                let object = objects & 1 == 1;
-                if self.take(b',') {
+                cursor.at += 1;
+                depth += 1;
+                let object = byte == b'{';
+                objects = objects << 1 | u32::from(object);
+                if peek(cursor) != Some(end_of(object)) {
                     if object {
-                        self.key()?;
+                        key(cursor)?;
                     }
-                    break;
+                    continue;
                 }
-                if !self.take(if object { b'}' } else { b']' }) {
-                    return Err(self.unexpected());
-                }
-                depth -= 1;
-                objects >>= 1;
+                Content::Other
             }
+            b'"' => {
+                cursor.at += 1;
+                Content::Text(string(cursor)?)
+            }
+            b'-' | b'0'..=b'9' => number(cursor)?,
+            b't' => word(cursor, "true", Content::Other)?,
+            b'f' => word(cursor, "false", Content::Other)?,
+            b'n' => word(cursor, "null", Content::Null)?,
+            _ => return Err(Fault::Syntax),
+        };
+        // Behind a value: the ends of as many levels as there are, then the next one.
+        loop {
+            if depth == 0 {
+                return Ok(content);
+            }
+            let object = objects & 1 == 1;
+            if take(cursor, b',') {
+                if object {
+                    key(cursor)?;
+                }
+                break;
+            }
+            demand(cursor, end_of(object))?;
+            depth -= 1;
+            objects >>= 1;
+            content = if object {
+                Content::Object
+            } else {
+                Content::List
+            };
         }
     }
+}
 
-    /// The rest of a string whose first quote was taken.
-    fn string(&mut self) -> Result<Text<'a>, Fault> {
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            match self.byte().ok_or(Fault::Truncated)? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    self.at += 1;
-                    match self.byte().ok_or(Fault::Truncated)? {
-                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
-                        b'u' => {
-                            for _ in 0..4 {
-                                self.at += 1;
-                                let digit = self.byte().ok_or(Fault::Truncated)?;
-                                if !digit.is_ascii_hexdigit() {
-                                    return Err(Fault::Syntax);
-                                }
+const fn end_of(object: bool) -> u8 {
+    if object { b'}' } else { b']' }
+}
+
+/// The rest of a string whose first quote was passed.
+fn string<'a>(cursor: &mut Cursor<'a>) -> Result<Text<'a>, Fault> {
+    let start = cursor.at;
+    let mut escaped = false;
+    loop {
+        match cursor.byte().ok_or(Fault::Truncated)? {
+            b'"' => break,
+            b'\\' => {
+                escaped = true;
+                cursor.at += 1;
+                match cursor.byte().ok_or(Fault::Truncated)? {
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                    b'u' => {
+                        for _ in 0..4 {
+                            cursor.at += 1;
+                            let digit = cursor.byte().ok_or(Fault::Truncated)?;
+                            if !digit.is_ascii_hexdigit() {
+                                return Err(Fault::Syntax);
                             }
                         }
-                        _ => return Err(Fault::Syntax),
                     }
+                    _ => return Err(Fault::Syntax),
                 }
-                0..0x20 => return Err(Fault::Syntax),
-                _ => {}
             }
-            self.at += 1;
+            0..0x20 => return Err(Fault::Syntax),
+            _ => {}
         }
-        let raw = self.text.get(start..self.at).unwrap_or_default();
-        self.at += 1;
-        Ok(Text::json(raw, escaped))
+        cursor.at += 1;
     }
-
-    fn number(&mut self) -> Result<Content<'a>, Fault> {
-        let negative = self.byte() == Some(b'-');
-        self.at += usize::from(negative);
-        let start = self.at;
-        let number = self.digits()?;
-        if self.at - start > 1 && self.text.as_bytes().get(start) == Some(&b'0') {
-            self.at = start;
-            return Err(Fault::Syntax);
+    let raw = cursor.bytes.get(start..cursor.at).unwrap_or_default();
+    match core::str::from_utf8(raw) {
+        Ok(raw) => {
+            cursor.at += 1;
+            Ok(Text::json(raw, escaped))
         }
-        let whole = self.at;
-        if self.byte() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.byte(), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.byte(), Some(b'+' | b'-')));
-            self.digits()?;
-        }
-        Ok(if self.at != whole {
-            Content::Other
-        } else if negative {
-            Content::Beyond
-        } else {
-            number.map_or(Content::Beyond, Content::Unsigned)
-        })
-    }
-
-    /// One digit or more; none if the number has more than 32 bits.
-    fn digits(&mut self) -> Result<Option<u32>, Fault> {
-        let start = self.at;
-        let mut number = Some(0_u32);
-        while let Some(digit @ b'0'..=b'9') = self.byte() {
-            let digit = u32::from(digit - b'0');
-            number = number.and_then(|number| number.checked_mul(10)?.checked_add(digit));
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(self.unexpected());
-        }
-        Ok(number)
-    }
-
-    fn word(&mut self, word: &str) -> Result<(), Fault> {
-        for wanted in word.bytes() {
-            if self.byte() != Some(wanted) {
-                return Err(self.unexpected());
-            }
-            self.at += 1;
-        }
-        Ok(())
-    }
-
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn unexpected(&self) -> Fault {
-        if self.byte().is_none() {
-            Fault::Truncated
-        } else {
-            Fault::Syntax
+        Err(error) => {
+            cursor.at = start + error.valid_up_to();
+            Err(Fault::Encoding)
         }
     }
 }
 
-/// A whole number without a sign, and nothing else.
-pub(super) fn whole_number(text: &str) -> Option<Content<'_>> {
-    let mut scanner = Scanner::new(text, 0);
-    match scanner.number() {
+/// A text that is a whole number without a sign, and nothing else.
+pub(super) fn whole_number(text: &str) -> Result<Content<'_>, Fault> {
+    let mut cursor = Cursor {
+        bytes: text.as_bytes(),
+        at: 0,
+    };
+    match number(&mut cursor) {
         Ok(content @ (Content::Unsigned(_) | Content::Beyond))
-            if scanner.at == text.len() && !text.starts_with('-') =>
+            if cursor.byte().is_none() && !text.starts_with('-') =>
         {
-            Some(content)
+            Ok(content)
         }
-        _ => None,
+        _ => Err(Fault::Content),
+    }
+}
+
+fn number<'a>(cursor: &mut Cursor<'a>) -> Result<Content<'a>, Fault> {
+    let negative = cursor.byte() == Some(b'-');
+    cursor.at += usize::from(negative);
+    let start = cursor.at;
+    let number = digits(cursor)?;
+    if cursor.at - start > 1 && cursor.bytes.get(start) == Some(&b'0') {
+        cursor.at = start;
+        return Err(Fault::Syntax);
+    }
+    let whole = cursor.at;
+    if cursor.byte() == Some(b'.') {
+        cursor.at += 1;
+        digits(cursor)?;
+    }
+    if matches!(cursor.byte(), Some(b'e' | b'E')) {
+        cursor.at += 1;
+        cursor.at += usize::from(matches!(cursor.byte(), Some(b'+' | b'-')));
+        digits(cursor)?;
+    }
+    Ok(match number {
+        _ if cursor.at != whole => Content::Other,
+        Some(number) if !negative => Content::Unsigned(number),
+        _ => Content::Beyond,
+    })
+}
+
+/// One digit or more; none if the number has more than 32 bits.
+fn digits(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Fault> {
+    let start = cursor.at;
+    let mut number = Some(0_u32);
+    while let Some(digit @ b'0'..=b'9') = cursor.byte() {
+        let digit = u32::from(digit - b'0');
+        number = number.and_then(|number| number.checked_mul(10)?.checked_add(digit));
+        cursor.at += 1;
+    }
+    if cursor.at == start {
+        return Err(unexpected(cursor));
+    }
+    Ok(number)
+}
+
+fn word<'a>(
+    cursor: &mut Cursor<'a>,
+    word: &str,
+    content: Content<'a>,
+) -> Result<Content<'a>, Fault> {
+    for wanted in word.bytes() {
+        if cursor.byte() != Some(wanted) {
+            return Err(unexpected(cursor));
+        }
+        cursor.at += 1;
+    }
+    Ok(content)
+}
+
+fn demand(cursor: &mut Cursor<'_>, wanted: u8) -> Result<(), Fault> {
+    if take(cursor, wanted) {
+        Ok(())
+    } else {
+        Err(unexpected(cursor))
+    }
+}
+
+fn unexpected(cursor: &Cursor<'_>) -> Fault {
+    match cursor.byte() {
+        None => Fault::Truncated,
+        Some(_) => Fault::Syntax,
     }
 }
 
@@ -238,11 +232,18 @@ mod tests {
 
     use super::*;
 
+    fn cursor(text: &str) -> Cursor<'_> {
+        Cursor {
+            bytes: text.as_bytes(),
+            at: 0,
+        }
+    }
+
     fn scan(text: &str) -> Result<usize, (Fault, usize)> {
-        let mut scanner = Scanner::new(text, 0);
-        match scanner.value() {
-            Ok(_) => Ok(scanner.at),
-            Err(fault) => Err((fault, scanner.at)),
+        let mut cursor = cursor(text);
+        match value(&mut cursor) {
+            Ok(_) => Ok(cursor.at),
+            Err(fault) => Err((fault, cursor.at)),
         }
     }
 
@@ -279,6 +280,26 @@ mod tests {
             (&deep, Fault::TooDeep, 32),
         ] {
             assert_eq!(scan(text), Err((fault, at)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_in_text_are_digits_only() {
+        for (text, expected) in [
+            ("12", Ok(12)),
+            ("0", Ok(0)),
+            ("", Err(Fault::Content)),
+            (" 1", Err(Fault::Content)),
+            ("1 ", Err(Fault::Content)),
+            ("+1", Err(Fault::Content)),
+            ("-1", Err(Fault::Content)),
+            ("01", Err(Fault::Content)),
+            ("1e3", Err(Fault::Content)),
+            ("99", Err(Fault::Range)),
+            ("99999999999", Err(Fault::Range)),
+        ] {
+            let number = whole_number(text).and_then(|content| content.number(98));
+            assert_eq!(number, expected, "{text:?}");
         }
     }
 
@@ -322,8 +343,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_same_is_json_as_for_another_reader(text in json_like()) {
-            let mut scanner = Scanner::new(&text, 0);
-            let ours = scanner.value().is_ok() && scanner.peek().is_none();
+            let mut cursor = cursor(&text);
+            let ours = value(&mut cursor).is_ok() && peek(&mut cursor).is_none();
             prop_assert_eq!(ours, serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
         }
     }

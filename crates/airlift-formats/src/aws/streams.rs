@@ -23,8 +23,6 @@ pub use rejected::{ErrorCode, Rejected};
 pub use request::{Bitmap, DescribeStream, GetStream, Refused};
 pub use selection::{Block, EndOfFile, OutOfData};
 
-use super::{Fault, MessageError, Text, Value};
-
 /// The smallest block that can be asked for, in bytes.
 pub const MIN_BLOCK_SIZE: u32 = 256;
 
@@ -54,24 +52,3 @@ pub const MAX_STREAM_VERSION: u32 = 65_535;
 
 /// The largest number of a block in a data message: what the C library can hold.
 pub const MAX_BLOCK_ID: u32 = i32::MAX as u32;
-
-/// What must be there.
-fn required<'a>(
-    message: &Value<'a>,
-    field: Option<Value<'a>>,
-    name: &'static str,
-) -> Result<Value<'a>, MessageError> {
-    field.ok_or_else(|| message.missing(name))
-}
-
-/// A token that can be echoed.
-fn token(field: Option<Value<'_>>) -> Result<Option<Text<'_>>, MessageError> {
-    let Some(field) = field else {
-        return Ok(None);
-    };
-    let text = field.text()?;
-    if text.len() > MAX_TOKEN_LEN {
-        return Err(field.fault(Fault::Length));
-    }
-    Ok(Some(text))
-}

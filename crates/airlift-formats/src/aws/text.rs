@@ -22,6 +22,11 @@ impl<'a> Text<'a> {
         if self.escaped { None } else { Some(self.raw) }
     }
 
+    /// Whether it is this word, and written without escapes.
+    pub(super) fn is(&self, word: &str) -> bool {
+        !self.escaped && self.raw == word
+    }
+
     /// What stands between the quotes of a JSON string if this is one that has escapes.
     pub(super) const fn escapes(&self) -> Option<&'a str> {
         if self.escaped { Some(self.raw) } else { None }

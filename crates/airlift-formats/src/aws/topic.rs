@@ -187,14 +187,21 @@ impl<'a> Topic<'a> {
                 if !is_stream_name(name) {
                     return Err(TopicError::StreamName);
                 }
-                let message = level(&mut rest);
-                let messages = StreamMessage::ALL.into_iter();
-                let format = level(&mut rest);
-                let formats = [Format::Json, Format::Cbor].into_iter();
                 Self::Stream {
                     name,
-                    message: named(messages, message, StreamMessage::name)?,
-                    format: named(formats, format, Format::name)?,
+                    message: match level(&mut rest) {
+                        "get" => StreamMessage::Get,
+                        "describe" => StreamMessage::Describe,
+                        "data" => StreamMessage::Data,
+                        "description" => StreamMessage::Description,
+                        "rejected" => StreamMessage::Rejected,
+                        _ => return Err(TopicError::Unknown),
+                    },
+                    format: match level(&mut rest) {
+                        "json" => Format::Json,
+                        "cbor" => Format::Cbor,
+                        _ => return Err(TopicError::Unknown),
+                    },
                 }
             }
             _ => return Err(TopicError::Unknown),
@@ -296,14 +303,6 @@ impl Leg {
 }
 
 impl StreamMessage {
-    const ALL: [Self; 5] = [
-        Self::Get,
-        Self::Describe,
-        Self::Data,
-        Self::Description,
-        Self::Rejected,
-    ];
-
     const fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -313,16 +312,6 @@ impl StreamMessage {
             Self::Rejected => "rejected",
         }
     }
-}
-
-/// The one with this name.
-fn named<T: Copy>(
-    mut all: impl Iterator<Item = T>,
-    name: &str,
-    name_of: fn(T) -> &'static str,
-) -> Result<T, TopicError> {
-    all.find(|one| name_of(*one) == name)
-        .ok_or(TopicError::Unknown)
 }
 
 /// Takes the next level.

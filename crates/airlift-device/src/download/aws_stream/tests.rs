@@ -1,6 +1,6 @@
 //! Downloads from a service that loses, repeats and reorders, in simulated time.
 
-use airlift_formats::aws::streams::{EndOfFile, Payload};
+use airlift_formats::aws::streams::{Bitmap, EndOfFile, Payload};
 
 use super::*;
 use crate::mqtt::BUFFER_LEN;
@@ -54,16 +54,16 @@ impl Service {
         self.habits.loses > 0 && (self.chance >> 16).is_multiple_of(self.habits.loses)
     }
 
-    fn take(&mut self, settings: &Settings, publish: Publish<'_>, now: u32) {
+    fn take(&mut self, format: Format, publish: Publish<'_>, now: u32) {
         let (thing, topic) = Topic::parse(publish.topic).unwrap();
         let expected = Topic::Stream {
             name: "stream-1",
             message: StreamMessage::Get,
-            format: settings.format,
+            format,
         };
         assert_eq!((thing, topic), ("dev-1", expected));
         self.requests.push(publish.payload.to_vec());
-        let request = GetStream::parse(settings.format, publish.payload).unwrap();
+        let request = GetStream::parse(format, publish.payload).unwrap();
         assert_eq!(request.file, u32::from(FILE));
         let rule = if self.habits.strict {
             EndOfFile::Refuse
@@ -91,7 +91,7 @@ impl Service {
                 payload: Payload::Bytes(bytes),
             };
             let mut message = Vec::new();
-            data.emit(settings.format, &mut message);
+            data.emit(format, &mut message);
             for _ in 0..if self.habits.twice { 2 } else { 1 } {
                 if !self.is_lost() {
                     self.on_its_way
@@ -125,16 +125,15 @@ fn data_topic(format: Format) -> Topic<'static> {
     }
 }
 
-fn settings(format: Format, block_size: u32) -> Settings {
+fn settings(block_size: u32) -> Settings {
     Settings {
-        format,
         block_size,
         ..Settings::default()
     }
 }
 
 /// Fetches the file from `from` on. Returns the bytes, and the milliseconds that it took.
-fn fetch(
+fn fetch<E: Encoding>(
     service: &mut Service,
     settings: Settings,
     window: usize,
@@ -142,14 +141,14 @@ fn fetch(
 ) -> Result<(Vec<u8>, u32), StreamError> {
     let mut window = vec![0; window];
     let source = source(service.file.len() as u32);
-    let mut download = BlockDownload::new(source, settings, from, &mut window)?;
+    let mut download = BlockDownload::<E>::new(source, settings, from, &mut window)?;
     let mut buffer = [0; BUFFER_LEN];
     let mut bytes = Vec::new();
     let mut now = 0;
-    let topic = data_topic(settings.format);
+    let topic = data_topic(E::FORMAT);
     while !download.is_complete() {
         while let Some(publish) = download.poll(now, &mut buffer)? {
-            service.take(&settings, publish, now);
+            service.take(E::FORMAT, publish, now);
         }
         match service.on_its_way.pop_front() {
             Some((at, message)) => {
@@ -172,6 +171,19 @@ fn fetch(
     Ok((bytes, now))
 }
 
+fn fetch_as(
+    format: Format,
+    service: &mut Service,
+    settings: Settings,
+    window: usize,
+    from: u32,
+) -> Result<(Vec<u8>, u32), StreamError> {
+    match format {
+        Format::Json => fetch::<Json>(service, settings, window, from),
+        Format::Cbor => fetch::<Cbor>(service, settings, window, from),
+    }
+}
+
 #[test]
 fn a_file_of_any_size_comes_whole_in_either_format() {
     for format in [Format::Json, Format::Cbor] {
@@ -182,7 +194,7 @@ fn a_file_of_any_size_comes_whole_in_either_format() {
                     ..Habits::default()
                 };
                 let mut service = Service::new(file(len), habits);
-                let (bytes, _) = fetch(&mut service, settings(format, 256), window, 0).unwrap();
+                let (bytes, _) = fetch_as(format, &mut service, settings(256), window, 0).unwrap();
                 assert!(bytes == service.file, "{format:?} {len} {window}");
                 // Nothing is asked for twice.
                 let blocks: Vec<u32> = (0..len.div_ceil(256)).collect();
@@ -205,8 +217,7 @@ fn lost_repeated_and_reordered_blocks_do_no_harm() {
                 };
                 let mut service = Service::new(file(20_000), habits);
                 let window = window * 512;
-                let (bytes, _) =
-                    fetch(&mut service, settings(Format::Cbor, 512), window, 0).unwrap();
+                let (bytes, _) = fetch::<Cbor>(&mut service, settings(512), window, 0).unwrap();
                 assert!(bytes == service.file, "{loses} {twice} {reversed} {window}");
             }
         }
@@ -216,12 +227,12 @@ fn lost_repeated_and_reordered_blocks_do_no_harm() {
 #[test]
 fn only_what_is_missing_is_asked_for_again() {
     let mut window = [0; 8 * 256];
-    let settings = settings(Format::Cbor, 256);
-    let mut download = BlockDownload::new(source(2048), settings, 0, &mut window).unwrap();
+    let settings = settings(256);
+    let mut download = BlockDownload::<Cbor>::new(source(2048), settings, 0, &mut window).unwrap();
     let mut service = Service::new(file(2048), Habits::default());
     let mut buffer = [0; BUFFER_LEN];
     let publish = download.poll(0, &mut buffer).unwrap().unwrap();
-    service.take(&settings, publish, 0);
+    service.take(Format::Cbor, publish, 0);
     // Of eight blocks, 1, 4 and 5 are lost.
     for (index, (_, message)) in service.on_its_way.drain(..).enumerate() {
         if ![1, 4, 5].contains(&index) {
@@ -243,8 +254,10 @@ fn only_what_is_missing_is_asked_for_again() {
 fn a_window_of_n_blocks_is_close_to_n_times_as_fast() {
     let time = |blocks: usize| {
         let mut service = Service::new(file(256 * 1024), Habits::default());
-        let settings = settings(Format::Cbor, 4096);
-        fetch(&mut service, settings, blocks * 4096, 0).unwrap().1
+        let settings = settings(4096);
+        fetch::<Cbor>(&mut service, settings, blocks * 4096, 0)
+            .unwrap()
+            .1
     };
     let one = time(1);
     assert_eq!(one, 64 * 50);
@@ -261,7 +274,7 @@ fn a_window_of_n_blocks_is_close_to_n_times_as_fast() {
 fn a_download_goes_on_within_a_block() {
     for from in [1, 255, 256, 1000, 4999, 5000] {
         let mut service = Service::new(file(5000), Habits::default());
-        let (bytes, _) = fetch(&mut service, settings(Format::Json, 256), 1024, from).unwrap();
+        let (bytes, _) = fetch::<Json>(&mut service, settings(256), 1024, from).unwrap();
         assert_eq!(bytes, service.file[from as usize..], "{from}");
         let before = service
             .blocks_sent
@@ -278,7 +291,7 @@ fn a_service_that_does_not_answer_is_given_up_after_the_last_wait() {
         ..Habits::default()
     };
     let mut service = Service::new(file(1000), habits);
-    let result = fetch(&mut service, settings(Format::Cbor, 256), 256, 0);
+    let result = fetch::<Cbor>(&mut service, settings(256), 256, 0);
     assert_eq!(result.unwrap_err(), StreamError::Unanswered);
     assert_eq!(service.requests.len(), usize::from(Retry::default().limit));
 }
@@ -299,9 +312,9 @@ fn the_c_library_s_requests_are_sent_byte_for_byte() {
         let mut service = Service::new(file(1000), habits);
         let settings = Settings {
             requests: Requests::CLibrary,
-            ..settings(format, 256)
+            ..settings(256)
         };
-        let (bytes, _) = fetch(&mut service, settings, 4096, 0).unwrap();
+        let (bytes, _) = fetch_as(format, &mut service, settings, 4096, 0).unwrap();
         assert!(bytes == service.file);
         assert_eq!(service.requests[0], first);
         assert_eq!(service.requests.len(), 4, "one block a request");
@@ -311,8 +324,9 @@ fn the_c_library_s_requests_are_sent_byte_for_byte() {
 #[test]
 fn what_is_no_good_is_passed_over() {
     let mut window = [0; 1024];
-    let settings = settings(Format::Cbor, 256);
-    let mut download = BlockDownload::new(source(1000), settings, 300, &mut window).unwrap();
+    let settings = settings(256);
+    let mut download =
+        BlockDownload::<Cbor>::new(source(1000), settings, 300, &mut window).unwrap();
     let mut buffer = [0; BUFFER_LEN];
     download.poll(0, &mut buffer).unwrap().unwrap();
     let mut receive = |format: Format, file, block, len, count: usize| {
@@ -384,8 +398,8 @@ fn what_is_no_good_is_passed_over() {
 #[test]
 fn a_block_that_was_not_asked_for_does_not_enter_the_window() {
     let mut window = [0; 512];
-    let settings = settings(Format::Cbor, 256);
-    let mut download = BlockDownload::new(source(1024), settings, 0, &mut window).unwrap();
+    let settings = settings(256);
+    let mut download = BlockDownload::<Cbor>::new(source(1024), settings, 0, &mut window).unwrap();
     let data = Data {
         token: None,
         file: FILE.into(),
@@ -415,8 +429,9 @@ fn a_refusal_ends_the_download_unless_it_may_pass() {
         ("Teapot", Ok(Received::Ignored(BadBlock::Refusal))),
     ] {
         let mut window = [0; 256];
-        let settings = settings(Format::Json, 256);
-        let mut download = BlockDownload::new(source(1000), settings, 0, &mut window).unwrap();
+        let settings = settings(256);
+        let mut download =
+            BlockDownload::<Json>::new(source(1000), settings, 0, &mut window).unwrap();
         let topic = Topic::Stream {
             name: "stream-1",
             message: StreamMessage::Rejected,
@@ -431,20 +446,15 @@ fn a_refusal_ends_the_download_unless_it_may_pass() {
 fn what_cannot_be_fetched_is_told_at_once() {
     let new = |source, settings, window: usize| {
         let mut window = vec![0; window];
-        BlockDownload::new(source, settings, 0, &mut window).map(|download| download.room())
+        BlockDownload::<Cbor>::new(source, settings, 0, &mut window).map(|download| download.room())
     };
-    let plain = settings(Format::Cbor, 256);
+    let plain = settings(256);
     for (source, settings, window, expected) in [
         (source(1), plain, 256, Ok(1)),
         (source(1), plain, 511, Ok(1)),
         (source(1), plain, 100 * 256, Ok(32)),
-        (
-            source(1),
-            settings(Format::Cbor, 131_072),
-            4 * 131_072,
-            Ok(1),
-        ),
-        (source(1), settings(Format::Cbor, 65_536), 4 * 65_536, Ok(2)),
+        (source(1), settings(131_072), 4 * 131_072, Ok(1)),
+        (source(1), settings(65_536), 4 * 65_536, Ok(2)),
         (source(1), plain, 255, Err(StreamError::WindowTooSmall)),
         (source(0), plain, 256, Err(StreamError::FileSize)),
         (source(98_305 * 256), plain, 256, Ok(1)),
@@ -454,15 +464,10 @@ fn what_cannot_be_fetched_is_told_at_once() {
             256,
             Err(StreamError::FileSize),
         ),
+        (source(1), settings(255), 256, Err(StreamError::BlockSize)),
         (
             source(1),
-            settings(Format::Cbor, 255),
-            256,
-            Err(StreamError::BlockSize),
-        ),
-        (
-            source(1),
-            settings(Format::Cbor, 131_073),
+            settings(131_073),
             1 << 18,
             Err(StreamError::BlockSize),
         ),
@@ -488,7 +493,7 @@ fn what_cannot_be_fetched_is_told_at_once() {
         assert_eq!(new(source, settings, window), expected);
     }
     let mut window = [0; 256];
-    let mut download = BlockDownload::new(source(1), plain, 0, &mut window).unwrap();
+    let mut download = BlockDownload::<Cbor>::new(source(1), plain, 0, &mut window).unwrap();
     assert_eq!(
         download.poll(0, &mut [0; 50]),
         Err(StreamError::BufferTooSmall)

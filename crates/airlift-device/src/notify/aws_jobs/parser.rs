@@ -15,7 +15,7 @@ use airlift_formats::aws::job_document::{AfrOta, Files, Protocol};
 ///
 /// impl JobParser for Reboot {
 ///     fn parse<'d>(&mut self, _job: &str, document: &Value<'d>) -> Parsed<'d> {
-///         let Ok([Some(operation)]) = document.fields(&["operation"]) else {
+///         let Ok(Some(operation)) = document.get("operation") else {
 ///             return Parsed::Unknown;
 ///         };
 ///         match operation.text() {

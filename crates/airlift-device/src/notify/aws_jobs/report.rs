@@ -1,7 +1,7 @@
 //! What a device tells about its job.
 
-use airlift_formats::aws::jobs::{Detail, Piece, Status, StepTimeout, Update};
-use airlift_formats::aws::{Buffer, MessageError, Text};
+use airlift_formats::aws::jobs::{Details, Status};
+use airlift_formats::aws::{Buffer, Text};
 
 /// How the present job goes. The details are those of the older FreeRTOS OTA agent, so that what was made for it understands them; those that
 /// it does not have are further ones.
@@ -126,73 +126,53 @@ impl Report {
         matches!(self, Self::Receiving { .. } | Self::Active { .. })
     }
 
-    pub(super) fn emit(
-        &self,
-        version: u32,
-        step_timeout: Option<StepTimeout>,
-        token: Text<'_>,
-        sink: &mut Buffer<'_>,
-    ) -> Result<(), MessageError> {
-        let details = self.details();
-        let details = details
-            .each_ref()
-            .map(|(name, value)| Detail { name, value });
-        // Those without a name are behind the others.
-        let used = details.iter().take_while(|detail| !detail.name.is_empty());
-        let update = Update {
-            expected_version: Some(version),
-            details: details.get(..used.count()).unwrap_or_default(),
-            step_timeout: step_timeout.filter(|_| !self.is_last()),
-            token: Some(token),
-            ..Update::new(self.status())
-        };
-        update.emit(sink)
-    }
-
-    /// Names and values of the details; those that there are not have no name.
-    fn details(&self) -> [(&'static str, [Piece<'static>; 6]); 2] {
-        use Piece::{Decimal, Hex};
-        const NO: Piece<'static> = Piece::Text("");
-        const NONE: (&str, [Piece<'static>; 6]) = ("", [NO; 6]);
-        let text = |name, text| (name, [Piece::Text(text), NO, NO, NO, NO, NO]);
-        let failure = |kind, code, cause| {
-            let reason = [Piece::Text(kind), Hex(code), NO, NO, NO, NO];
-            [("reason", reason), text("cause", cause)]
-        };
-        let self_test = |state, version: Version| {
-            let number = [Hex(version.to_number()), NO, NO, NO, NO, NO];
-            [text("self_test", state), ("updatedBy", number)]
-        };
-        let is = |name, before, version: Version| {
-            let dot = Piece::Text(".");
-            let (major, minor) = (Decimal(version.major.into()), Decimal(version.minor.into()));
-            let build = Decimal(version.build.into());
-            (name, [Piece::Text(before), major, dot, minor, dot, build])
-        };
+    pub(super) fn describe(&self, details: &mut Details<'_, '_, Buffer<'_>>) {
         match *self {
             Self::Receiving {
                 got,
                 total,
                 resumed,
             } => {
-                let receive = [Decimal(got), Piece::Text("/"), Decimal(total), NO, NO, NO];
-                let resumed = match resumed {
-                    0 => NONE,
-                    _ => ("resumed", [Decimal(resumed), NO, NO, NO, NO, NO]),
-                };
-                [("receive", receive), resumed]
+                details
+                    .detail("receive")
+                    .number(got)
+                    .text("/")
+                    .number(total);
+                if resumed > 0 {
+                    details.detail("resumed").number(resumed);
+                }
             }
-            Self::Ready { version } => self_test("ready", version),
-            Self::Active { version } => self_test("active", version),
-            Self::Accepted { version, before } => [
-                is("reason", "accepted  v", version),
-                is("updatedBy", "  v", before),
-            ],
-            Self::Done => [NONE; 2],
-            Self::Rejected { code, cause } => failure("rejected: ", code, cause),
-            Self::Aborted { code, cause } => failure("aborted: ", code, cause),
-            Self::Declined { cause, field: "" } => [text("reason", cause), NONE],
-            Self::Declined { cause, field } => [text("reason", cause), text("field", field)],
+            Self::Ready { version } => self_test(details, "ready", version),
+            Self::Active { version } => self_test(details, "active", version),
+            Self::Accepted { version, before } => {
+                put_version(details.detail("reason").text("accepted  v"), version);
+                put_version(details.detail("updatedBy").text("  v"), before);
+            }
+            Self::Done => {}
+            Self::Rejected { code, cause } => failure(details, "rejected: ", code, cause),
+            Self::Aborted { code, cause } => failure(details, "aborted: ", code, cause),
+            Self::Declined { cause, field } => {
+                details.detail("reason").text(cause);
+                if !field.is_empty() {
+                    details.detail("field").text(field);
+                }
+            }
         }
     }
+}
+
+fn self_test(details: &mut Details<'_, '_, Buffer<'_>>, state: &str, version: Version) {
+    details.detail("self_test").text(state);
+    details.detail("updatedBy").hex(version.to_number());
+}
+
+fn failure(details: &mut Details<'_, '_, Buffer<'_>>, kind: &str, code: u32, cause: &str) {
+    details.detail("reason").text(kind).hex(code);
+    details.detail("cause").text(cause);
+}
+
+fn put_version(detail: &mut Details<'_, '_, Buffer<'_>>, version: Version) {
+    detail.number(version.major.into()).text(".");
+    detail.number(version.minor.into()).text(".");
+    detail.number(version.build.into());
 }

@@ -1,13 +1,25 @@
 //! What the service answers and tells about one job.
 
-use super::super::{Fault, Format, MessageError, Text, Value};
-use super::{ErrorCode, Status, job_id, number, token};
+use super::super::{
+    Fault, Format, MessageError, Text, Value,
+    topic::MAX_JOB_ID_LEN,
+    value::{Node, Reader},
+};
+use super::{ErrorCode, Status};
 
-/// Which job is next: the answer to [`StartNext`](super::StartNext) and [`Describe`](super::Describe), and the notice that it has changed.
+/// What the service says: the answer to any request but the one for all jobs, or the notice that another job is next.
+///
+/// The topic tells which one it is. A job that is next is in [`execution`](Self::execution), a request that is refused has a [`code`](Self::code).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NextJob<'a> {
-    /// The job; none if there is nothing to do.
+pub struct Answer<'a> {
+    /// The job that was asked for, or is next; none if there is nothing to do.
     pub execution: Option<Execution<'a>>,
+    /// How the job stands that was told about: if that was asked for, or is the reason for a refusal.
+    pub state: Option<ExecutionState<'a>>,
+    /// Why the request is refused: one of [`ErrorCode`], or another word.
+    pub code: Option<Text<'a>>,
+    /// What happened, for people.
+    pub message: Option<Text<'a>>,
     /// The token of the request.
     pub token: Option<Text<'a>>,
     /// The service's time.
@@ -20,15 +32,9 @@ pub struct Execution<'a> {
     /// Which job it is: 1 to 64 of `A-Z a-z 0-9 _ -`.
     pub job_id: &'a str,
     /// How it stands.
-    pub status: Status,
-    /// Goes up by one with each change.
-    pub version: u32,
+    pub state: ExecutionState<'a>,
     /// How often the job was given to the device.
     pub number: Option<u32>,
-    /// What the device has said of it: an object of texts.
-    pub details: Option<Value<'a>>,
-    value: Value<'a>,
-    document: Option<Value<'a>>,
 }
 
 /// How the execution of a job stands.
@@ -38,89 +44,50 @@ pub struct ExecutionState<'a> {
     pub status: Status,
     /// Goes up by one with each change.
     pub version: u32,
-    /// What the device has said of it: an object of texts.
-    pub details: Option<Value<'a>>,
+    value: Value<'a>,
 }
 
-/// The answer to [`Update`](super::Update): it was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Updated<'a> {
-    /// How the job stands, if that was asked for.
-    pub state: Option<ExecutionState<'a>>,
-    /// What is to be done, if that was asked for.
-    pub document: Option<Value<'a>>,
-    /// The token of the request.
-    pub token: Option<Text<'a>>,
-    /// The service's time.
-    pub timestamp: Option<u32>,
-}
-
-/// The answer to any request that the service refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rejected<'a> {
-    /// The code: one of [`ErrorCode`], or another.
-    pub code: Text<'a>,
-    /// What happened, for people.
-    pub message: Option<Text<'a>>,
-    /// How the job stands, if that is why.
-    pub state: Option<ExecutionState<'a>>,
-    /// The token of the request.
-    pub token: Option<Text<'a>>,
-    /// The service's time.
-    pub timestamp: Option<u32>,
-}
-
-impl<'a> NextJob<'a> {
+impl<'a> Answer<'a> {
     /// Reads a message.
     ///
     /// # Errors
     /// It is none.
     pub fn parse(message: &'a [u8]) -> Result<Self, MessageError> {
-        let message = Value::parse(Format::Json, message)?;
-        let [execution, client_token, timestamp, code] =
-            message.fields(&["execution", "clientToken", "timestamp", "code"])?;
-        if let (None, Some(code)) = (execution, code) {
-            // A refusal is not the answer that there is no job.
-            return Err(code.fault(Fault::Content));
-        }
-        // The documentation shows an empty object where there is no job.
-        let execution = match execution {
-            Some(execution) if execution.members()?.next().is_some() => {
-                Some(Execution::read(execution)?)
-            }
-            _ => None,
+        let mut reader = Reader::new(Format::Json, message);
+        let root = reader.root;
+        let answer = Self {
+            execution: Execution::read(&mut reader),
+            state: (reader.object(root, "executionState"))
+                .map(|node| ExecutionState::read(&mut reader, node)),
+            code: reader.optional_text(root, "code"),
+            message: reader.optional_text(root, "message"),
+            token: reader.optional_text(root, "clientToken"),
+            timestamp: reader.optional_number(root, "timestamp", u32::MAX),
         };
-        Ok(Self {
-            execution,
-            token: token(client_token)?,
-            timestamp: number(timestamp)?,
-        })
+        reader.finish(answer)
+    }
+
+    /// The code, if it is a known one.
+    #[must_use]
+    pub fn known_code(&self) -> Option<ErrorCode> {
+        let code = self.code?;
+        ErrorCode::ALL
+            .into_iter()
+            .find(|known| code.is(known.name()))
     }
 }
 
 impl<'a> Execution<'a> {
-    fn read(value: Value<'a>) -> Result<Self, MessageError> {
-        let [id, status, version, execution_number, details, document] = value.fields(&[
-            "jobId",
-            "status",
-            "versionNumber",
-            "executionNumber",
-            "statusDetails",
-            "jobDocument",
-        ])?;
-        if let Some(document) = document {
-            // An object, not text that has one in it.
-            document.members()?;
-        }
-        let state = ExecutionState::new(&value, status, version, details)?;
-        Ok(Self {
-            job_id: job_id(&id.ok_or(value.missing("jobId"))?)?,
-            status: state.status,
-            version: state.version,
-            number: number(execution_number)?,
-            details: state.details,
-            value,
-            document,
+    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        let node = reader.object(reader.root, "execution")?;
+        // The documentation shows an empty object where there is no job.
+        reader.walk(node, true)?.next()?;
+        // An object, not text that has one in it.
+        reader.object(node, "jobDocument");
+        Some(Self {
+            job_id: reader.identifier(node, "jobId", MAX_JOB_ID_LEN),
+            number: reader.optional_number(node, "executionNumber", u32::MAX),
+            state: ExecutionState::read(reader, node),
         })
     }
 
@@ -129,92 +96,32 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// The message has none.
     pub fn document(&self) -> Result<Value<'a>, MessageError> {
-        self.document.ok_or(self.value.missing("jobDocument"))
+        self.state.value.required("jobDocument")
+    }
+}
+
+impl<'a> ExecutionState<'a> {
+    fn read(reader: &mut Reader<'a>, node: Node) -> Self {
+        if let Some(details) = reader.object(node, "statusDetails")
+            && let Some(mut walk) = reader.walk(details, true)
+        {
+            while let Some((_, node, content)) = walk.next() {
+                if !content.is_text() {
+                    reader.fail(Fault::Type, "statusDetails", node);
+                }
+            }
+        }
+        Self {
+            status: Status::read(reader, node),
+            version: reader.number(node, "versionNumber", u32::MAX),
+            value: reader.value(node),
+        }
     }
 
     /// What the device said with this name when it last told how the job goes.
     #[must_use]
     pub fn detail(&self, name: &'static str) -> Option<Text<'a>> {
-        let [detail] = self.details?.fields(&[name]).ok()?;
-        detail?.text().ok()
-    }
-}
-
-impl<'a> ExecutionState<'a> {
-    fn new(
-        value: &Value<'a>,
-        status: Option<Value<'a>>,
-        version: Option<Value<'a>>,
-        details: Option<Value<'a>>,
-    ) -> Result<Self, MessageError> {
-        if let Some(details) = details {
-            for (_, detail) in details.members()? {
-                detail.text()?;
-            }
-        }
-        Ok(Self {
-            status: Status::read(&status.ok_or(value.missing("status"))?)?,
-            version: version
-                .ok_or(value.missing("versionNumber"))?
-                .unsigned(u32::MAX)?,
-            details,
-        })
-    }
-
-    fn read(field: Option<Value<'a>>) -> Result<Option<Self>, MessageError> {
-        let Some(value) = field else { return Ok(None) };
-        let [status, version, details] =
-            value.fields(&["status", "versionNumber", "statusDetails"])?;
-        Self::new(&value, status, version, details).map(Some)
-    }
-}
-
-impl<'a> Updated<'a> {
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn parse(message: &'a [u8]) -> Result<Self, MessageError> {
-        let message = Value::parse(Format::Json, message)?;
-        let [state, document, client_token, timestamp] =
-            message.fields(&["executionState", "jobDocument", "clientToken", "timestamp"])?;
-        Ok(Self {
-            state: ExecutionState::read(state)?,
-            document,
-            token: token(client_token)?,
-            timestamp: number(timestamp)?,
-        })
-    }
-}
-
-impl<'a> Rejected<'a> {
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn parse(message: &'a [u8]) -> Result<Self, MessageError> {
-        let message = Value::parse(Format::Json, message)?;
-        let [code, text, state, client_token, timestamp] = message.fields(&[
-            "code",
-            "message",
-            "executionState",
-            "clientToken",
-            "timestamp",
-        ])?;
-        Ok(Self {
-            code: code.ok_or(message.missing("code"))?.text()?,
-            message: text.map(|field| field.text()).transpose()?,
-            state: ExecutionState::read(state)?,
-            token: token(client_token)?,
-            timestamp: number(timestamp)?,
-        })
-    }
-
-    /// The code, if it is a known one.
-    #[must_use]
-    pub fn known_code(&self) -> Option<ErrorCode> {
-        ErrorCode::ALL
-            .into_iter()
-            .find(|code| self.code == *code.name())
+        let details = self.value.get("statusDetails").ok()??;
+        details.get(name).ok()??.text().ok()
     }
 }

@@ -1,9 +1,12 @@
 //! Which jobs there are.
 
-use super::super::{Elements, Format, MessageError, Text, Value};
-use super::{job_id, number, token};
+use super::super::{
+    Elements, Format, MessageError, Text,
+    topic::MAX_JOB_ID_LEN,
+    value::{Node, Reader, Walk},
+};
 
-/// All jobs that have not ended: the answer to [`GetPending`](super::GetPending).
+/// All jobs that have not ended: the answer to the request for them.
 #[derive(Debug, Clone)]
 pub struct Pending<'a> {
     /// Those that were started.
@@ -49,15 +52,16 @@ pub struct Summary<'a> {
 pub struct Summaries<'a>(Option<Elements<'a>>);
 
 impl<'a> Summaries<'a> {
-    fn read(field: Option<Value<'a>>) -> Result<Self, MessageError> {
-        let Some(field) = field else {
-            return Ok(Self(None));
-        };
-        let elements = field.elements()?;
-        for element in elements.clone() {
-            Summary::read(&element)?;
+    fn read(reader: &mut Reader<'a>, node: Node, name: &'static str) -> Self {
+        if reader.find(node, name).is_none() {
+            return Self(None);
         }
-        Ok(Self(Some(elements)))
+        let list = reader.list(node, name).map(|(_, walk)| walk);
+        let mut summaries = list.clone();
+        while let Some((_, node, _)) = summaries.as_mut().and_then(Walk::next) {
+            Summary::read(reader, node);
+        }
+        Self(list.map(Elements))
     }
 }
 
@@ -65,35 +69,22 @@ impl<'a> Iterator for Summaries<'a> {
     type Item = Summary<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Summary::read(&self.0.as_mut()?.next()?).ok()
+        let value = self.0.as_mut()?.next()?;
+        Some(Summary::read(&mut value.reader(), value.offset()))
     }
 }
 
 impl<'a> Summary<'a> {
-    fn read(value: &Value<'a>) -> Result<Self, MessageError> {
-        let [
-            id,
-            queued_at,
-            started_at,
-            last_updated_at,
-            version,
-            execution_number,
-        ] = value.fields(&[
-            "jobId",
-            "queuedAt",
-            "startedAt",
-            "lastUpdatedAt",
-            "versionNumber",
-            "executionNumber",
-        ])?;
-        Ok(Self {
-            job_id: job_id(&id.ok_or(value.missing("jobId"))?)?,
-            queued_at: number(queued_at)?,
-            started_at: number(started_at)?,
-            last_updated_at: number(last_updated_at)?,
-            version: number(version)?,
-            number: number(execution_number)?,
-        })
+    fn read(reader: &mut Reader<'a>, node: Node) -> Self {
+        let mut number = |name| reader.optional_number(node, name, u32::MAX);
+        Self {
+            queued_at: number("queuedAt"),
+            started_at: number("startedAt"),
+            last_updated_at: number("lastUpdatedAt"),
+            version: number("versionNumber"),
+            number: number("executionNumber"),
+            job_id: reader.identifier(node, "jobId", MAX_JOB_ID_LEN),
+        }
     }
 }
 
@@ -103,15 +94,15 @@ impl<'a> Pending<'a> {
     /// # Errors
     /// It is none.
     pub fn parse(message: &'a [u8]) -> Result<Self, MessageError> {
-        let message = Value::parse(Format::Json, message)?;
-        let [in_progress, queued, client_token, timestamp] =
-            message.fields(&["inProgressJobs", "queuedJobs", "clientToken", "timestamp"])?;
-        Ok(Self {
-            in_progress: Summaries::read(in_progress)?,
-            queued: Summaries::read(queued)?,
-            token: token(client_token)?,
-            timestamp: number(timestamp)?,
-        })
+        let mut reader = Reader::new(Format::Json, message);
+        let root = reader.root;
+        let pending = Self {
+            in_progress: Summaries::read(&mut reader, root, "inProgressJobs"),
+            queued: Summaries::read(&mut reader, root, "queuedJobs"),
+            token: reader.optional_text(root, "clientToken"),
+            timestamp: reader.optional_number(root, "timestamp", u32::MAX),
+        };
+        reader.finish(pending)
     }
 }
 
@@ -121,14 +112,14 @@ impl<'a> JobsChanged<'a> {
     /// # Errors
     /// It is none.
     pub fn parse(message: &'a [u8]) -> Result<Self, MessageError> {
-        let message = Value::parse(Format::Json, message)?;
-        let [jobs, timestamp] = message.fields(&["jobs", "timestamp"])?;
-        let jobs = jobs.ok_or(message.missing("jobs"))?;
-        let [in_progress, queued] = jobs.fields(&["IN_PROGRESS", "QUEUED"])?;
-        Ok(Self {
-            in_progress: Summaries::read(in_progress)?,
-            queued: Summaries::read(queued)?,
-            timestamp: number(timestamp)?,
-        })
+        let mut reader = Reader::new(Format::Json, message);
+        let root = reader.root;
+        let jobs = reader.demand(root, "jobs").map_or(root, |(node, _)| node);
+        let changed = Self {
+            in_progress: Summaries::read(&mut reader, jobs, "IN_PROGRESS"),
+            queued: Summaries::read(&mut reader, jobs, "QUEUED"),
+            timestamp: reader.optional_number(root, "timestamp", u32::MAX),
+        };
+        reader.finish(changed)
     }
 }

@@ -1,68 +1,33 @@
 //! What a device asks and tells.
 
 use super::super::topic::is_name;
-use super::super::{Fault, Format, MessageError, Sink, Text, emit::Emitter};
-use super::{
-    MAX_DETAIL_LEN, MAX_DETAIL_NAME_LEN, MAX_TIMEOUT_MINUTES, MAX_TOKEN_LEN, Piece, Status,
-};
+use super::super::{Fault, Format, MessageError, Sink, emit::Emitter};
+use super::{MAX_DETAIL_LEN, MAX_DETAIL_NAME_LEN, MAX_TIMEOUT_MINUTES, MAX_TOKEN_LEN, Status};
 
-/// Asks for all jobs that have not ended.
+/// What a device asks and tells. The topic says which request it is, and which of the members have a meaning:
+///
+/// | request | members |
+/// |---|---|
+/// | which jobs are there? | token |
+/// | start the next one | details, `step_timeout`, token |
+/// | what is this job? | `execution_number`, `include_document` (without it, it is included), token |
+/// | how a job goes | all; `status` must be there |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct GetPending<'a> {
-    /// Comes back with the answer: at most [`MAX_TOKEN_LEN`] bytes.
-    pub token: Option<Text<'a>>,
-}
-
-/// Starts the next job; one that was started before is given again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StartNext<'a> {
-    /// Details of the status.
-    pub details: &'a [Detail<'a>],
-    /// How long the job may stay as it is.
-    pub step_timeout: Option<StepTimeout>,
-    /// Comes back with the answer: at most [`MAX_TOKEN_LEN`] bytes.
-    pub token: Option<Text<'a>>,
-}
-
-/// Asks what a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Describe<'a> {
-    /// Which execution of the job; without it, the last one.
-    pub execution_number: Option<u32>,
-    /// Asks not to send the document.
-    pub without_document: bool,
-    /// Comes back with the answer: at most [`MAX_TOKEN_LEN`] bytes.
-    pub token: Option<Text<'a>>,
-}
-
-/// Tells how a job goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Update<'a> {
-    /// How it stands now. A service takes [`Status::InProgress`], [`Status::Succeeded`], [`Status::Failed`] and [`Status::Rejected`].
-    pub status: Status,
+pub struct Request<'a> {
+    /// How the job stands. A service takes [`Status::InProgress`], [`Status::Succeeded`], [`Status::Failed`] and [`Status::Rejected`].
+    pub status: Option<Status>,
     /// The version that the job must have, which is written as text, as the C library does.
     pub expected_version: Option<u32>,
-    /// Details of the status. Those before are kept if there are none, and replaced otherwise.
-    pub details: &'a [Detail<'a>],
     /// How long the job may stay as it is.
     pub step_timeout: Option<StepTimeout>,
     /// Asks for status and version in the answer.
-    pub include_state: bool,
+    pub include_state: Option<bool>,
     /// Asks for the document in the answer.
-    pub include_document: bool,
+    pub include_document: Option<bool>,
     /// Which execution of the job; without it, the last one.
     pub execution_number: Option<u32>,
     /// Comes back with the answer: at most [`MAX_TOKEN_LEN`] bytes.
-    pub token: Option<Text<'a>>,
-}
-
-/// A detail of a status: a name and a text that is put together of pieces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Detail<'a> {
-    /// 1 to [`MAX_DETAIL_NAME_LEN`] of `A-Z a-z 0-9 : _ -`.
-    pub name: &'a str,
-    /// 1 to [`MAX_DETAIL_LEN`] bytes, without control characters.
-    pub value: &'a [Piece<'a>],
+    pub token: Option<&'a str>,
 }
 
 /// How long a job may stay as it is, before the service gives it up.
@@ -74,146 +39,157 @@ pub enum StepTimeout {
     Cancel,
 }
 
-impl<'a> Update<'a> {
-    /// This status, and nothing else.
+impl Request<'_> {
+    /// Tells that the job stands like this, and nothing else.
     #[must_use]
-    pub const fn new(status: Status) -> Self {
+    pub fn update(status: Status) -> Self {
         Self {
-            status,
-            expected_version: None,
-            details: &[],
-            step_timeout: None,
-            include_state: false,
-            include_document: false,
-            execution_number: None,
-            token: None,
+            status: Some(status),
+            ..Self::default()
         }
     }
 
-    /// Writes the request. The order of the members is that of the C library.
+    /// Writes the request, with the details that `describe` puts in: names and texts, which replace those of before. If it puts
+    /// none, these are kept. The order of the members is that of the C library.
     ///
     /// # Errors
     /// A detail, the time or the token may not be like that. Something may have been written already.
-    pub fn emit<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), MessageError> {
+    pub fn emit<S: Sink + ?Sized>(
+        &self,
+        sink: &mut S,
+        describe: impl FnOnce(&mut Details<'_, '_, S>),
+    ) -> Result<(), MessageError> {
         let mut emitter = Emitter::new(Format::Json, sink);
         emitter.open(None);
-        emitter.text("status", self.status.name().into());
+        if let Some(status) = self.status {
+            emitter.plain_text("status", status.name());
+        }
         if let Some(version) = self.expected_version {
-            emitter.pieces("expectedVersion", &[Piece::Decimal(version)]);
+            emitter.name("expectedVersion");
+            emitter.quote();
+            emitter.decimal(version);
+            emitter.quote();
         }
-        emit_details(&mut emitter, self.details)?;
-        emit_step_timeout(&mut emitter, self.step_timeout)?;
-        if self.include_state {
-            emitter.boolean("includeJobExecutionState", true);
+        let mut details = Details {
+            emitter: &mut emitter,
+            begun: false,
+            len: 0,
+            fault: None,
+        };
+        describe(&mut details);
+        details.finish()?;
+        match self.step_timeout {
+            None => {}
+            Some(StepTimeout::Cancel) => emitter.literal("stepTimeoutInMinutes", "-1"),
+            Some(StepTimeout::Minutes(minutes)) => {
+                if !(1..=MAX_TIMEOUT_MINUTES).contains(&minutes) {
+                    return Err(Fault::Range.of("stepTimeoutInMinutes", 0));
+                }
+                emitter.unsigned("stepTimeoutInMinutes", minutes.into());
+            }
         }
-        if self.include_document {
-            emitter.boolean("includeJobDocument", true);
+        for (name, value) in [
+            ("includeJobExecutionState", self.include_state),
+            ("includeJobDocument", self.include_document),
+        ] {
+            if let Some(value) = value {
+                emitter.literal(name, if value { "true" } else { "false" });
+            }
         }
         if let Some(number) = self.execution_number {
             emitter.unsigned("executionNumber", number);
         }
-        emit_end(&mut emitter, self.token)
-    }
-}
-
-impl StartNext<'_> {
-    /// Writes the request.
-    ///
-    /// # Errors
-    /// A detail, the time or the token may not be like that. Something may have been written already.
-    pub fn emit<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), MessageError> {
-        let mut emitter = Emitter::new(Format::Json, sink);
-        emitter.open(None);
-        emit_details(&mut emitter, self.details)?;
-        emit_step_timeout(&mut emitter, self.step_timeout)?;
-        emit_end(&mut emitter, self.token)
-    }
-}
-
-impl Describe<'_> {
-    /// Writes the request.
-    ///
-    /// # Errors
-    /// The token may not be like that. Something may have been written already.
-    pub fn emit<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), MessageError> {
-        let mut emitter = Emitter::new(Format::Json, sink);
-        emitter.open(None);
-        if let Some(number) = self.execution_number {
-            emitter.unsigned("executionNumber", number);
+        if let Some(token) = self.token {
+            if token.len() > MAX_TOKEN_LEN {
+                return Err(Fault::Length.of("clientToken", 0));
+            }
+            emitter.plain_text("clientToken", token);
         }
-        if self.without_document {
-            emitter.boolean("includeJobDocument", false);
-        }
-        emit_end(&mut emitter, self.token)
+        emitter.close(None);
+        Ok(())
     }
 }
 
-impl GetPending<'_> {
-    /// Writes the request.
-    ///
-    /// # Errors
-    /// The token may not be like that. Something may have been written already.
-    pub fn emit<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), MessageError> {
-        let mut emitter = Emitter::new(Format::Json, sink);
-        emitter.open(None);
-        emit_end(&mut emitter, self.token)
-    }
+/// The details of a status while they are written: each has a name, and a text that is put together of pieces.
+///
+/// ```
+/// use airlift_formats::aws::jobs::{Request, Status};
+///
+/// let mut message = Vec::new();
+/// Request::update(Status::InProgress).emit(&mut message, |details| {
+///     details.detail("receive").number(3).text("/").number(40);
+/// })?;
+/// assert_eq!(message, br#"{"status":"IN_PROGRESS","statusDetails":{"receive":"3/40"}}"#);
+/// # Ok::<(), airlift_formats::aws::MessageError>(())
+/// ```
+pub struct Details<'e, 's, S: ?Sized> {
+    emitter: &'e mut Emitter<'s, S>,
+    begun: bool,
+    /// Bytes of the present text.
+    len: usize,
+    fault: Option<Fault>,
 }
 
-fn emit_details<S: Sink + ?Sized>(
-    emitter: &mut Emitter<'_, S>,
-    details: &[Detail<'_>],
-) -> Result<(), MessageError> {
-    if details.is_empty() {
-        return Ok(());
-    }
-    emitter.name("statusDetails");
-    emitter.open(None);
-    for Detail { name, value } in details {
+impl<S: Sink + ?Sized> Details<'_, '_, S> {
+    /// Starts a detail: 1 to [`MAX_DETAIL_NAME_LEN`] of `A-Z a-z 0-9 : _ -`. Its text follows: 1 to [`MAX_DETAIL_LEN`] bytes, without
+    /// control characters.
+    pub fn detail(&mut self, name: &str) -> &mut Self {
         if !is_name(name, MAX_DETAIL_NAME_LEN, true) {
-            return Err(Fault::Content.of("statusDetails", 0));
+            self.fault = Some(Fault::Content);
         }
-        let len: usize = value.iter().map(Piece::len).sum();
-        if !(1..=MAX_DETAIL_LEN).contains(&len) {
-            return Err(Fault::Length.of("statusDetails", 0));
+        if self.begun {
+            self.end();
+        } else {
+            self.emitter.name("statusDetails");
+            self.emitter.open(None);
         }
-        let control = |piece: &Piece<'_>| matches!(piece, Piece::Text(text) if text.chars().any(char::is_control));
-        if value.iter().any(control) {
-            return Err(Fault::Content.of("statusDetails", 0));
-        }
-        emitter.pieces(name, value);
+        self.begun = true;
+        self.len = 0;
+        self.emitter.name(name);
+        self.emitter.quote();
+        self
     }
-    emitter.close(None);
-    Ok(())
-}
 
-fn emit_step_timeout<S: Sink + ?Sized>(
-    emitter: &mut Emitter<'_, S>,
-    timeout: Option<StepTimeout>,
-) -> Result<(), MessageError> {
-    const NAME: &str = "stepTimeoutInMinutes";
-    match timeout {
-        None => {}
-        Some(StepTimeout::Cancel) => emitter.literal(NAME, "-1"),
-        Some(StepTimeout::Minutes(minutes @ 1..=MAX_TIMEOUT_MINUTES)) => {
-            emitter.unsigned(NAME, minutes.into());
+    /// A piece of the text.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        if text.chars().any(char::is_control) {
+            self.fault = Some(Fault::Content);
         }
-        Some(StepTimeout::Minutes(_)) => return Err(Fault::Range.of(NAME, 0)),
+        self.len += text.len();
+        self.emitter.escaped(text);
+        self
     }
-    Ok(())
-}
 
-/// The token, and the end of the message.
-fn emit_end<S: Sink + ?Sized>(
-    emitter: &mut Emitter<'_, S>,
-    token: Option<Text<'_>>,
-) -> Result<(), MessageError> {
-    if let Some(token) = token {
-        if token.len() > MAX_TOKEN_LEN {
-            return Err(Fault::Length.of("clientToken", 0));
-        }
-        emitter.text("clientToken", token);
+    /// A number in decimal.
+    pub fn number(&mut self, number: u32) -> &mut Self {
+        self.len += 1;
+        self.emitter.decimal(number);
+        self
     }
-    emitter.close(None);
-    Ok(())
+
+    /// A number as `0x` and 8 hexadecimal digits.
+    pub fn hex(&mut self, number: u32) -> &mut Self {
+        self.len += 1;
+        self.emitter.hex(number);
+        self
+    }
+
+    /// The present text ends.
+    fn end(&mut self) {
+        if !(1..=MAX_DETAIL_LEN).contains(&self.len) {
+            self.fault = Some(Fault::Length);
+        }
+        self.emitter.quote();
+    }
+
+    fn finish(mut self) -> Result<(), MessageError> {
+        if self.begun {
+            self.end();
+            self.emitter.close(None);
+        }
+        match self.fault {
+            Some(fault) => Err(fault.of("statusDetails", 0)),
+            None => Ok(()),
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! A block of a file.
 
 use super::super::{
-    Format, MessageError, Sink, Text, Value,
+    Fault, Format, MessageError, Sink, Text,
     base64::{self, Base64Error},
     emit::Emitter,
+    json,
+    scan::Content,
+    value::Reader,
 };
-use super::{MAX_BLOCK_ID, MAX_BLOCK_SIZE, MAX_FILE_ID, required, token};
+use super::{MAX_BLOCK_ID, MAX_BLOCK_SIZE, MAX_FILE_ID};
 
 /// A block of a file, as it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,26 +59,23 @@ impl<'a> Data<'a> {
     /// # Errors
     /// It is none.
     pub fn parse(format: Format, message: &'a [u8]) -> Result<Self, MessageError> {
-        let message = Value::parse(format, message)?;
-        let [c, f, i, l, p] = message.fields(&["c", "f", "i", "l", "p"])?;
-        let number = |field: Option<Value<'a>>, name, max| {
-            let field = required(&message, field, name)?;
-            match format {
-                Format::Json => field.unsigned_or_text(max),
-                Format::Cbor => field.unsigned(max),
+        let mut reader = Reader::new(format, message);
+        let payload = match reader.demand(reader.root, "p") {
+            Some((_, Content::Text(text))) if format == Format::Json => Payload::Base64(text),
+            Some((_, Content::Bytes(bytes))) => Payload::Bytes(bytes),
+            found => {
+                reader.fail(Fault::Type, "p", found.map_or(0, |(node, _)| node));
+                Payload::Bytes(&[])
             }
         };
-        let payload = required(&message, p, "p")?;
-        Ok(Self {
-            token: token(c)?,
-            file: number(f, "f", MAX_FILE_ID)?,
-            block: number(i, "i", MAX_BLOCK_ID)?,
-            len: number(l, "l", MAX_BLOCK_SIZE)?,
-            payload: match format {
-                Format::Json => Payload::Base64(payload.text()?),
-                Format::Cbor => Payload::Bytes(payload.bytes()?),
-            },
-        })
+        let data = Self {
+            token: reader.optional_text(reader.root, "c"),
+            file: number(&mut reader, "f", MAX_FILE_ID),
+            block: number(&mut reader, "i", MAX_BLOCK_ID),
+            len: number(&mut reader, "l", MAX_BLOCK_SIZE),
+            payload,
+        };
+        reader.finish(data)
     }
 
     /// Writes the message. In CBOR it is a map of indefinite length with the members in the order that AWS has.
@@ -99,5 +99,25 @@ impl<'a> Data<'a> {
             }
         }
         emitter.close(None);
+    }
+}
+
+/// A number, which JSON may have as a text.
+fn number(reader: &mut Reader<'_>, name: &'static str, max: u32) -> u32 {
+    let Some((node, content)) = reader.demand(reader.root, name) else {
+        return 0;
+    };
+    let content = match content {
+        Content::Text(text) if reader.format == Format::Json => {
+            json::whole_number(text.as_str().unwrap_or_default())
+        }
+        content => Ok(content),
+    };
+    match content.and_then(|content| content.number(max)) {
+        Ok(number) => number,
+        Err(fault) => {
+            reader.fail(fault, name, node);
+            0
+        }
     }
 }

@@ -1,7 +1,11 @@
 //! What a stream consists of.
 
-use super::super::{Elements, Format, MessageError, Sink, Text, Value, emit::Emitter};
-use super::{MAX_FILE_ID, MAX_STREAM_VERSION, required, token};
+use super::super::{
+    Elements, Format, MessageError, Sink, Text,
+    emit::Emitter,
+    value::{Node, Reader, Walk},
+};
+use super::{MAX_FILE_ID, MAX_STREAM_VERSION};
 
 /// Which files a stream has: the answer to [`DescribeStream`](super::DescribeStream).
 ///
@@ -28,24 +32,24 @@ pub struct StreamFile {
 }
 
 impl StreamFile {
-    fn read(element: &Value<'_>) -> Result<Self, MessageError> {
-        let [f, z] = element.fields(&["f", "z"])?;
-        Ok(Self {
-            id: required(element, f, "f")?.unsigned(MAX_FILE_ID)?,
-            size: required(element, z, "z")?.unsigned(u32::MAX)?,
-        })
+    fn read(reader: &mut Reader<'_>, node: Node) -> Self {
+        Self {
+            id: reader.number(node, "f", MAX_FILE_ID),
+            size: reader.number(node, "z", u32::MAX),
+        }
     }
 }
 
 /// The files of a description that was read: nothing in them is wrong.
 #[derive(Debug, Clone)]
-pub struct Files<'a>(Elements<'a>);
+pub struct Files<'a>(Option<Elements<'a>>);
 
 impl Iterator for Files<'_> {
     type Item = StreamFile;
 
     fn next(&mut self) -> Option<StreamFile> {
-        StreamFile::read(&self.0.next()?).ok()
+        let value = self.0.as_mut()?.next()?;
+        Some(StreamFile::read(&mut value.reader(), value.offset()))
     }
 }
 
@@ -55,18 +59,20 @@ impl<'a> Description<'a, Files<'a>> {
     /// # Errors
     /// It is none, or one of the files is none.
     pub fn parse(format: Format, message: &'a [u8]) -> Result<Self, MessageError> {
-        let message = Value::parse(format, message)?;
-        let [c, s, d, r] = message.fields(&["c", "s", "d", "r"])?;
-        let files = required(&message, r, "r")?.elements()?;
-        for file in files.clone() {
-            StreamFile::read(&file)?;
+        let mut reader = Reader::new(format, message);
+        let root = reader.root;
+        let list = reader.list(root, "r").map(|(_, walk)| walk);
+        let mut files = list.clone();
+        while let Some((_, node, _)) = files.as_mut().and_then(Walk::next) {
+            StreamFile::read(&mut reader, node);
         }
-        Ok(Self {
-            token: token(c)?,
-            version: required(&message, s, "s")?.unsigned(MAX_STREAM_VERSION)?,
-            description: d.map(|field| field.text()).transpose()?,
-            files: Files(files),
-        })
+        let description = Self {
+            token: reader.optional_text(root, "c"),
+            version: reader.number(root, "s", MAX_STREAM_VERSION),
+            description: reader.optional_text(root, "d"),
+            files: Files(list.map(Elements)),
+        };
+        reader.finish(description)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Why a request is refused.
 
-use super::super::{Format, MessageError, Sink, Text, Value, emit::Emitter};
-use super::{required, token};
+use super::super::{Format, MessageError, Sink, Text, emit::Emitter, value::Reader};
 
 /// The answer to a request that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +129,7 @@ impl<'a> Rejected<'a> {
     pub fn known_code(&self) -> Option<ErrorCode> {
         ErrorCode::ALL
             .into_iter()
-            .find(|code| self.code == *code.name())
+            .find(|code| self.code.is(code.name()))
     }
 
     /// Reads a message: by the short names of its members, and by the long ones where these are missing.
@@ -138,14 +137,18 @@ impl<'a> Rejected<'a> {
     /// # Errors
     /// It is none.
     pub fn parse(format: Format, message: &'a [u8]) -> Result<Self, MessageError> {
-        let message = Value::parse(format, message)?;
-        let [c, o, m, client_token, code, text] =
-            message.fields(&["c", "o", "m", "clientToken", "code", "message"])?;
-        Ok(Self {
-            token: token(c.or(client_token))?,
-            code: required(&message, o.or(code), "o")?.text()?,
-            message: (m.or(text)).map_or(Ok(Text::default()), |field| field.text())?,
-        })
+        let mut reader = Reader::new(format, message);
+        let root = reader.root;
+        let rejected = Self {
+            token: reader
+                .optional_text(root, "c")
+                .or_else(|| reader.optional_text(root, "clientToken")),
+            message: (reader.optional_text(root, "m"))
+                .or_else(|| reader.optional_text(root, "message"))
+                .unwrap_or_default(),
+            code: (reader.optional_text(root, "o")).unwrap_or_else(|| reader.text(root, "code")),
+        };
+        reader.finish(rejected)
     }
 
     /// Writes the message with both names of each member, as AWS does.

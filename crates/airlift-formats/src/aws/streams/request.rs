@@ -2,17 +2,21 @@
 
 use core::fmt;
 
-use super::super::{Fault, Format, MessageError, Sink, Text, Value, base64, emit::Emitter};
+use super::super::{
+    Fault, Format, MessageError, Sink, Text, Value, base64, emit::Emitter, scan::Content,
+    value::Reader,
+};
 use super::{
     ErrorCode, MAX_BITMAP_LEN, MAX_BLOCK_COUNT, MAX_BLOCK_OFFSET, MAX_BLOCK_SIZE, MAX_FILE_ID,
-    MAX_STREAM_VERSION, MAX_TOKEN_LEN, MIN_BLOCK_SIZE, Rejected, required, token,
+    MAX_STREAM_VERSION, MAX_TOKEN_LEN, MIN_BLOCK_SIZE, Rejected,
 };
 
 /// Asks for blocks of a file.
 ///
-/// A request may be written with numbers that a service refuses; [`parse`](Self::parse) and [`check`](Self::check) know the limits.
+/// `B` is the bitmap: bytes in a request that is written, a [`Bitmap`] in one that was read, which can have it as text. What
+/// is written can have numbers that a service refuses; what was read is within the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GetStream<'a> {
+pub struct GetStream<'a, B = Bitmap<'a>> {
     /// `c`: comes back with each answer. At most [`MAX_TOKEN_LEN`] bytes.
     pub token: Option<Text<'a>>,
     /// `s`: the version that the stream must have.
@@ -24,7 +28,7 @@ pub struct GetStream<'a> {
     /// `o`: the first block, at most [`MAX_BLOCK_OFFSET`]. Bits of the bitmap count from here.
     pub offset: u32,
     /// `b`: which blocks; without it, those that follow each other from `offset`.
-    pub bitmap: Option<Bitmap<'a>>,
+    pub bitmap: Option<B>,
     /// `n`: how many blocks, at most [`MAX_BLOCK_COUNT`]; with a bitmap, how many of it at most.
     pub count: Option<u32>,
 }
@@ -64,63 +68,27 @@ impl<'a> GetStream<'a> {
     /// # Errors
     /// It is none, or goes beyond the limits. The token is in the answer if it can be read.
     pub fn parse(format: Format, message: &'a [u8]) -> Result<Self, Refused<'a>> {
-        let (message, token) = parse(format, message)?;
-        Self::read(&message, token).map_err(|cause| refused(token, code_of(format, cause), cause))
-    }
-
-    fn read(message: &Value<'a>, token: Option<Text<'a>>) -> Result<Self, MessageError> {
-        let [s, f, l, o, b, n] = message.fields(&["s", "f", "l", "o", "b", "n"])?;
-        let optional =
-            |field: Option<Value<'_>>, max| field.map(|field| field.unsigned(max)).transpose();
-        let size = required(message, l, "l")?;
-        let block_size = size.unsigned(MAX_BLOCK_SIZE)?;
+        let (mut reader, token) = parse(format, message)?;
+        let root = reader.root;
+        let block_size = reader.number(root, "l", MAX_BLOCK_SIZE);
         if block_size < MIN_BLOCK_SIZE {
-            return Err(size.fault(Fault::Range));
+            reader.fail(Fault::Range, "l", root);
         }
-        Ok(Self {
+        let request = Self {
             token,
-            version: optional(s, MAX_STREAM_VERSION)?,
-            file: required(message, f, "f")?.unsigned(MAX_FILE_ID)?,
+            version: reader.optional_number(root, "s", MAX_STREAM_VERSION),
+            file: reader.number(root, "f", MAX_FILE_ID),
             block_size,
-            offset: optional(o, MAX_BLOCK_OFFSET)?.unwrap_or(0),
-            bitmap: b.map(|field| Bitmap::read(&field)).transpose()?,
-            count: optional(n, MAX_BLOCK_COUNT)?,
-        })
+            offset: (reader.optional_number(root, "o", MAX_BLOCK_OFFSET)).unwrap_or(0),
+            bitmap: Bitmap::read(&mut reader),
+            count: reader.optional_number(root, "n", MAX_BLOCK_COUNT),
+        };
+        let request = reader.finish(request);
+        request.map_err(|cause| refused(token, code_of(format, cause), cause))
     }
+}
 
-    /// Whether it is within the limits that a service has.
-    ///
-    /// # Errors
-    /// What a service would answer.
-    pub fn check(&self) -> Result<(), ErrorCode> {
-        let is = |value: bool, code| if value { Ok(()) } else { Err(code) };
-        is(
-            self.token.is_none_or(|token| token.len() <= MAX_TOKEN_LEN)
-                && self
-                    .version
-                    .is_none_or(|version| version <= MAX_STREAM_VERSION)
-                && self.file <= MAX_FILE_ID,
-            ErrorCode::InvalidRequest,
-        )?;
-        is(
-            (MIN_BLOCK_SIZE..=MAX_BLOCK_SIZE).contains(&self.block_size),
-            ErrorCode::BlockSizeOutOfBounds,
-        )?;
-        is(
-            self.offset <= MAX_BLOCK_OFFSET,
-            ErrorCode::OffsetOutOfBounds,
-        )?;
-        is(
-            self.bitmap
-                .is_none_or(|bitmap| bitmap.len() <= MAX_BITMAP_LEN),
-            ErrorCode::BlockBitmapLimitExceeded,
-        )?;
-        is(
-            self.count.is_none_or(|count| count <= MAX_BLOCK_COUNT),
-            ErrorCode::BlockCountLimitExceeded,
-        )
-    }
-
+impl GetStream<'_, &[u8]> {
     /// Writes the request. The order of the members is that of the C library.
     pub fn emit<S: Sink + ?Sized>(&self, format: Format, sink: &mut S) {
         let mut emitter = Emitter::new(format, sink);
@@ -139,8 +107,8 @@ impl<'a> GetStream<'a> {
             emitter.unsigned("s", version);
         }
         self.emit_block(&mut emitter);
-        if let Some(bitmap) = &self.bitmap {
-            bitmap.emit(&mut emitter);
+        if let Some(bitmap) = self.bitmap {
+            emitter.bytes("b", bitmap);
         }
         if let Some(count) = self.count {
             emitter.unsigned("n", count);
@@ -166,7 +134,7 @@ impl<'a> GetStream<'a> {
             file,
             block_size,
             offset,
-            bitmap: Some(Bitmap::new(b"MQ==")),
+            bitmap: Some(b"MQ==".as_slice()),
             count: Some(count),
         };
         match format {
@@ -211,18 +179,30 @@ impl<'a> DescribeStream<'a> {
 }
 
 /// What all requests have in common: they are objects, and may have a token.
-fn parse(format: Format, message: &[u8]) -> Result<(Value<'_>, Option<Text<'_>>), Refused<'_>> {
-    let read = || {
-        let message = Value::parse(format, message)?;
-        let [c] = message.fields(&["c"])?;
-        Ok((message, c))
-    };
-    let (message, c) = read().map_err(|cause| refused(None, invalid(format), cause))?;
+fn parse(format: Format, message: &[u8]) -> Result<(Reader<'_>, Option<Text<'_>>), Refused<'_>> {
+    let message = Value::parse(format, message);
+    let object = message.and_then(|message| message.members().map(|_| message));
+    let mut reader = object
+        .map_err(|cause| refused(None, invalid(format), cause))?
+        .reader();
+    let token = token(&mut reader);
     // A bad token is not echoed.
-    match token(c) {
-        Ok(token) => Ok((message, token)),
+    match reader.finish(token) {
+        Ok(token) => Ok((
+            object.map_or(Reader::new(format, &[]), |object| object.reader()),
+            token,
+        )),
         Err(cause) => Err(refused(None, ErrorCode::InvalidRequest, cause)),
     }
+}
+
+/// A token that can be echoed.
+fn token<'a>(reader: &mut Reader<'a>) -> Option<Text<'a>> {
+    let token = reader.optional_text(reader.root, "c")?;
+    if token.len() > MAX_TOKEN_LEN {
+        reader.fail(Fault::Length, "c", reader.root);
+    }
+    Some(token)
 }
 
 fn refused(token: Option<Text<'_>>, code: ErrorCode, cause: MessageError) -> Refused<'_> {
@@ -260,32 +240,44 @@ impl<'a> Bitmap<'a> {
 
     /// In CBOR a string of bytes. In JSON hexadecimal if it starts with `0x`, as in the documentation of AWS, and otherwise
     /// base64, as the service takes it.
-    fn read(field: &Value<'a>) -> Result<Self, MessageError> {
-        let bitmap = if field.as_json().is_none() {
-            Self::new(field.bytes()?)
-        } else {
-            let text = field.text()?;
-            match text.as_str().and_then(|text| text.strip_prefix("0x")) {
-                Some(digits) => {
-                    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-                    if !is_hex || digits.len() % 2 != 0 {
-                        return Err(field.fault(Fault::Content));
+    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        let (node, content) = reader.find(reader.root, "b")?;
+        match Self::from_content(content, reader.format) {
+            Ok(bitmap) => Some(bitmap),
+            Err(fault) => {
+                reader.fail(fault, "b", node);
+                None
+            }
+        }
+    }
+
+    fn from_content(content: Content<'a>, format: Format) -> Result<Self, Fault> {
+        let bitmap = match (content, format) {
+            (Content::Bytes(bytes), _) => Self::new(bytes),
+            (Content::Text(text), Format::Json) => {
+                match text.as_str().and_then(|text| text.strip_prefix("0x")) {
+                    Some(digits) => {
+                        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                        if !is_hex || digits.len() % 2 != 0 {
+                            return Err(Fault::Content);
+                        }
+                        Self(Packed::Hex(digits))
                     }
-                    Self(Packed::Hex(digits))
-                }
-                None => {
-                    // No bits are no blocks: as good as an empty string of bytes in CBOR.
-                    if let Some(Err(error)) = base64::decode(text).find(Result::is_err)
-                        && !text.is_empty()
-                    {
-                        return Err(field.fault(Fault::Base64(error)));
+                    None => {
+                        // No bits are no blocks: as good as an empty string of bytes in CBOR.
+                        if !text.is_empty()
+                            && let Some(Err(error)) = base64::decode(text).find(Result::is_err)
+                        {
+                            return Err(Fault::Base64(error));
+                        }
+                        Self(Packed::Base64(text))
                     }
-                    Self(Packed::Base64(text))
                 }
             }
+            _ => return Err(Fault::Type),
         };
         if bitmap.bytes().nth(MAX_BITMAP_LEN).is_some() {
-            return Err(field.fault(Fault::Length));
+            return Err(Fault::Length);
         }
         Ok(bitmap)
     }
@@ -327,14 +319,6 @@ impl<'a> Bitmap<'a> {
                 .filter(move |bit| byte >> bit & 1 == 1)
                 .map(move |bit| first + bit)
         })
-    }
-
-    fn emit<S: Sink + ?Sized>(&self, emitter: &mut Emitter<'_, S>) {
-        match self.0 {
-            Packed::Bytes(bytes) => emitter.bytes("b", bytes),
-            // As it came in a request in JSON, for which the format may be another one now.
-            _ => emitter.byte_iterator("b", self.len(), self.bytes()),
-        }
     }
 }
 

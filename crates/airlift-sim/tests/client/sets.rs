@@ -231,8 +231,10 @@ fn an_app_that_does_not_work_takes_every_part_back() {
             version: "1.0.0".into()
         }
     );
-    let names = names(&events);
-    assert!(names.contains(&"rejected".to_owned()) && names.contains(&"set-undone".to_owned()));
+    let happened = names(&events);
+    assert!(
+        happened.contains(&"rejected".to_owned()) && happened.contains(&"set-undone".to_owned())
+    );
     assert_eq!(finds(&mut bench), OLD);
     let why = format!(
         "state=rolled-back; sha256={}; version=2.0; reason=self-test",
@@ -245,6 +247,14 @@ fn an_app_that_does_not_work_takes_every_part_back() {
         report.parts.iter().all(|part| part.holds == "old"),
         "{report:?}"
     );
+
+    // What is told is over.
+    let mut events = Vec::new();
+    let on = bench
+        .device
+        .power_on(&mut |event| events.push(event.clone()));
+    drop(on);
+    assert_eq!(names(&events), ["booted"]);
 
     // The next image goes its way, and a set that comes after goes back to that one.
     door.lock().unwrap().data[0].1 = world(3).image();

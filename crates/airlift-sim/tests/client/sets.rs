@@ -141,7 +141,7 @@ fn a_cut_anywhere_is_rolled_forward_or_costs_a_download_and_never_leaves_a_mixtu
     let new = world(2).image();
     let door = door(&new);
     let mut seen = std::collections::BTreeSet::new();
-    for at in (0..).step_by(7) {
+    for at in (0..).step_by(3) {
         let peer = Peer::start(Door::open(&door));
         let mut bench = bench(&peer);
         let kind = if at % 2 == 0 {

@@ -89,6 +89,18 @@ impl File {
         Ok(file)
     }
 
+    /// The flash file: what a flag gives, or what the file at `path` says.
+    pub(super) fn flash(&self, given: Option<&Path>, path: &Path) -> anyhow::Result<PathBuf> {
+        let flash = given.or(self.flash.as_deref());
+        let flash = flash.with_context(|| {
+            format!(
+                "{}: there is no `flash`; write it there, or use --flash",
+                path.display()
+            )
+        })?;
+        Ok(flash.to_owned())
+    }
+
     /// The parts that are updated as one, if it declares any.
     pub(super) fn set(&self, path: &Path) -> anyhow::Result<Option<SetPlan>> {
         self.set.as_ref().map(|set| set.plan(path)).transpose()

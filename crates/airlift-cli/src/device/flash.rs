@@ -18,7 +18,7 @@ use crate::output::{self, Look};
 /// The device is switched on: its engine finishes or undoes what a power cut interrupted, and then brings the file into the partition by the
 /// scheme. Exit code 0 only if the partition holds the new content. After a power cut, run the same command again.
 ///
-/// With --config, the file is a Matter OTA image, whose parts go where [set] in the configuration says: all of them or none. The device restarts, and
+/// With --config, the file is a Matter OTA image, whose parts go where the configuration says: all of them or none. The device restarts, and
 /// tries the app if there is one among them. Exit code 0 only if all parts are in place, and stay.
 #[derive(clap::Args)]
 pub(crate) struct Args {

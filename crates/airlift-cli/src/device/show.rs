@@ -139,13 +139,7 @@ impl Args {
             return Ok((self.flash.clone().unwrap_or_default(), None));
         };
         let file = File::read(config)?;
-        let flash = self.flash.clone().or_else(|| file.flash.clone());
-        let flash = flash.with_context(|| {
-            format!(
-                "{}: there is no `flash`; write it there, or use --flash",
-                config.display()
-            )
-        })?;
+        let flash = file.flash(self.flash.as_deref(), config)?;
         Ok((flash, file.set(config)?))
     }
 }

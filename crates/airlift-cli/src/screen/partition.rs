@@ -188,17 +188,9 @@ pub(super) fn words(look: Look, indent: &str, event: &Event) -> (&'static str, P
             let text = format!("some parts are new, and some are not ({reason})");
             ("set", Look::bad, text)
         }
-        Event::SetRefused {
-            tag,
-            offset,
-            reason,
-            message,
-        } => {
-            let tag = tag.map(|tag| format!("tag {tag}, ")).unwrap_or_default();
-            let offset = offset.map(|offset| format!("payload offset {offset}: "));
-            let offset = offset.unwrap_or_default();
-            let text =
-                format!("{tag}{offset}{message} ({reason}){next_line}nothing in use was touched");
+        Event::SetRefused { .. } => {
+            let refusal = event.refusal().unwrap_or_default();
+            let text = format!("{refusal}{next_line}nothing in use was touched");
             ("refuse", Look::bad, text)
         }
         // The sim may grow events; one that is not known here is shown as it shows itself.

@@ -8,6 +8,7 @@ use super::ask::{Reply, understand};
 use super::device::{Observer, Running};
 use super::partitions::Ended;
 use super::plan::Ground;
+use super::poll::later;
 use super::transfer::Source;
 use super::two_step::{Wanted, short};
 use super::{DeviceError, Event, PartitionPlan, Polled, UpdateUrl};
@@ -176,13 +177,7 @@ impl Running<'_> {
             Reply::Later {
                 status,
                 retry_after,
-            } => {
-                on(&Event::Later {
-                    status,
-                    retry_after,
-                });
-                Ok(Polled::Later { retry_after })
-            }
+            } => Ok(later(status, retry_after, on)),
             Reply::UpToDate | Reply::StartAgain => {
                 on(&Event::UpToDate);
                 Ok(Polled::UpToDate)

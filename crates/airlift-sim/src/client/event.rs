@@ -291,6 +291,26 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Of [`SetRefused`](Self::SetRefused): tag, place and cause in one line, for people.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let Self::SetRefused {
+            tag,
+            offset,
+            reason,
+            message,
+        } = self
+        else {
+            return None;
+        };
+        let tag = tag.map(|tag| format!("tag {tag}, ")).unwrap_or_default();
+        let offset = offset.map(|offset| format!("payload offset {offset}: "));
+        let offset = offset.unwrap_or_default();
+        Some(format!("{tag}{offset}{message} ({reason})"))
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -510,20 +530,9 @@ impl fmt::Display for Event {
             Self::SetFailed { reason } => {
                 write!(f, "set       some parts are new, some are not ({reason})")
             }
-            Self::SetRefused {
-                tag,
-                offset,
-                reason,
-                message,
-            } => {
-                f.write_str("refused   ")?;
-                if let Some(tag) = tag {
-                    write!(f, "tag {tag}, ")?;
-                }
-                if let Some(offset) = offset {
-                    write!(f, "payload offset {offset}: ")?;
-                }
-                write!(f, "{message} ({reason}); nothing in use was touched")
+            Self::SetRefused { .. } => {
+                let refusal = self.refusal().unwrap_or_default();
+                write!(f, "refused   {refusal}; nothing in use was touched")
             }
         }
     }

@@ -15,6 +15,7 @@ use super::ask::{Question, Reply, hex, is_told, understand};
 use super::connection::Answered;
 use super::device::{Due, Observer, Running};
 use super::plan::{Planned, Way};
+use super::poll::later;
 use super::transfer::{BUFFER, Received, Source, Step, feed};
 use super::{DeviceError, Event, Polled};
 use crate::flash::{FlashError, block_on};
@@ -132,13 +133,7 @@ impl Running<'_> {
             Reply::Later {
                 status,
                 retry_after,
-            } => {
-                on(&Event::Later {
-                    status,
-                    retry_after,
-                });
-                Ok(Some(Polled::Later { retry_after }))
-            }
+            } => Ok(Some(later(status, retry_after, on))),
             Reply::StartAgain => Ok(None),
             Reply::Image {
                 offer,

@@ -80,6 +80,15 @@ pub enum Settled {
     PowerLost,
 }
 
+/// The server asks to come back later.
+pub(super) fn later(status: u16, retry_after: Option<u32>, on: &mut Observer<'_>) -> Polled {
+    on(&Event::Later {
+        status,
+        retry_after,
+    });
+    Polled::Later { retry_after }
+}
+
 impl From<Polled> for Settled {
     fn from(polled: Polled) -> Self {
         match polled {
@@ -268,13 +277,7 @@ impl Running<'_> {
             Reply::Later {
                 status,
                 retry_after,
-            } => {
-                on(&Event::Later {
-                    status,
-                    retry_after,
-                });
-                Ok(Some(Polled::Later { retry_after }))
-            }
+            } => Ok(Some(later(status, retry_after, on))),
             Reply::StartAgain => Ok(None),
             Reply::Image {
                 offer,

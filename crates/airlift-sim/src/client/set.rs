@@ -4,7 +4,8 @@
 //! plan         what the configuration says, held against the flash
 //! install      an image from its first byte to what becomes of it; fetch: the bytes from byte N on
 //! boot         what is done at boot, before the app's first line
-//! notes        what the app remembers of images; external: parts in another flash
+//! notes        what the app remembers of images; tell: what the server is told of them
+//! external     parts in another flash
 //! ```
 
 mod boot;
@@ -14,16 +15,15 @@ mod install;
 mod notes;
 mod plan;
 mod report;
+mod tell;
 mod whereabouts;
 
 use std::mem;
 
-use airlift_device::notify::esp_http::State;
 use airlift_device::set::{Identity, Part, UnknownTags};
 
-use super::device::Due;
 use external::External;
-use notes::{Notes, Stage};
+use notes::Notes;
 
 pub use plan::{PartPlan, SetPartPlan, SetPlan, SetPlanError, SetPlanProblem};
 pub use report::{SetPartReport, SetReport};
@@ -77,25 +77,5 @@ impl Unit {
     /// For as long as the engine works with them.
     fn lend_externals(&mut self) -> Vec<External> {
         mem::take(&mut self.externals)
-    }
-
-    /// What the server does not know of the last image.
-    pub(super) fn due(&self) -> Option<Due> {
-        let attempt = self.notes.attempt().filter(|attempt| !attempt.reported)?;
-        let state = match attempt.stage {
-            Stage::Fetching => State::Interrupted,
-            Stage::Done => State::Confirmed,
-            Stage::Undone => State::RolledBack,
-            Stage::Refused => State::Refused,
-            Stage::Failed => State::Failed,
-            Stage::Committed | Stage::InSequence | Stage::OnTrial => return None,
-        };
-        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-        Some(Due {
-            state,
-            sha256: Some(attempt.file.sha256),
-            version: text(&attempt.version),
-            reason: text(&attempt.reason).map(Into::into),
-        })
     }
 }

@@ -8,6 +8,7 @@ use airlift_device::{Error as EngineError, Offer, Refusal};
 
 use super::ask::{Question, Reply, hex, is_told, understand};
 use super::device::{Due, Observer, Running};
+use super::poll::later;
 use super::report::data_of;
 use super::transfer::{BUFFER, Received, Source, Step, feed};
 use super::{DataReport, DeviceError, Event, Polled, UpdateUrl};
@@ -129,13 +130,7 @@ impl Running<'_> {
             Reply::Later {
                 status,
                 retry_after,
-            } => {
-                on(&Event::Later {
-                    status,
-                    retry_after,
-                });
-                Ok(Some(Polled::Later { retry_after }))
-            }
+            } => Ok(Some(later(status, retry_after, on))),
             Reply::StartAgain => Ok(None),
             Reply::Image {
                 offer,

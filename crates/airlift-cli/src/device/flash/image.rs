@@ -15,13 +15,7 @@ use crate::output::{self, Look};
 pub(super) fn run(args: &Args, config: &Path, image: &[u8]) -> anyhow::Result<()> {
     let configured = File::read(config)?;
     let plan = set::needed(configured.set(config)?, config)?;
-    let flash = args.flash.clone().or_else(|| configured.flash.clone());
-    let flash = flash.with_context(|| {
-        format!(
-            "{}: there is no `flash`; write it there, or use --flash",
-            config.display()
-        )
-    })?;
+    let flash = configured.flash(args.flash.as_deref(), config)?;
     let mut device = VirtualDevice::open_offline(&flash)
         .with_context(|| format!("{}: cannot be switched on", flash.display()))?;
     let partitions = configured.plans(config)?;
@@ -62,17 +56,7 @@ struct End {
 impl End {
     fn note(&mut self, event: &Event) {
         match event {
-            Event::SetRefused {
-                tag,
-                offset,
-                reason,
-                message,
-            } => {
-                let tag = tag.map(|tag| format!("tag {tag}, ")).unwrap_or_default();
-                let offset = offset.map(|offset| format!("payload offset {offset}: "));
-                let offset = offset.unwrap_or_default();
-                self.refused = Some(format!("{tag}{offset}{message} ({reason})"));
-            }
+            Event::SetRefused { .. } => self.refused = event.refusal(),
             // What an earlier image came to may be told first.
             Event::PartitionOffered { .. } => *self = Self::default(),
             Event::SetDone { .. } => self.done = true,

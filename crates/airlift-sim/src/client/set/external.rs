@@ -405,6 +405,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_whole_is_neither_applied_nor_gone_back_to() {
+        let mut external = external();
+        stage(&mut external, b"first").unwrap();
+        step(&mut external, Step::Apply).unwrap();
+        block_on(external.begin(5)).unwrap();
+        block_on(external.write(b"sec")).unwrap();
+        for what in [Step::Apply, Step::Revert] {
+            assert_eq!(step(&mut external, what), Err(Failed));
+            assert_eq!(used(&mut external).unwrap(), b"first");
+        }
+    }
+
+    #[test]
     fn more_than_its_place_is_refused_before_anything_is_erased() {
         let mut external = external();
         stage(&mut external, b"first").unwrap();

@@ -1,6 +1,6 @@
 //! An image for the parts of the device, from the question to what becomes of it.
 
-use airlift_device::notify::esp_http::{Method, PartitionFacts, State, is_report_text};
+use airlift_device::notify::esp_http::Method;
 use airlift_device::set::{Sequence, SetDownload, SetState};
 use airlift_device::verify::EspApp;
 use airlift_device::{Error as EngineError, Offer, Refusal};
@@ -8,9 +8,10 @@ use airlift_formats::matter::image::{MAX_HEADER_LEN, OtaImageError};
 use airlift_formats::nxp::Content;
 use sha2::{Digest as _, Sha256};
 
-use super::super::ask::{Question, Reply, is_told, understand};
+use super::super::ask::{Question, Reply, understand};
 use super::super::by_hand::Put;
-use super::super::device::{Due, Observer, Running, slot_name};
+use super::super::device::{Observer, Running, slot_name};
+use super::super::poll::later;
 use super::super::transfer::{BUFFER, SHOW_EVERY, Source};
 use super::super::{DeviceError, Event, Polled, UpdateUrl};
 use super::external::{External, Externals};
@@ -109,13 +110,7 @@ impl Running<'_> {
             Reply::Later {
                 status,
                 retry_after,
-            } => {
-                on(&Event::Later {
-                    status,
-                    retry_after,
-                });
-                Ok(Polled::Later { retry_after })
-            }
+            } => Ok(later(status, retry_after, on)),
             Reply::Image {
                 offer,
                 version,
@@ -130,33 +125,6 @@ impl Running<'_> {
                 let stream = Stream::new(Origin::Door, offer, source);
                 self.install(stream, version, on)
             }
-        }
-    }
-
-    /// What was begun is not on offer any more, and the server was told so much.
-    fn give_up_attempt(&mut self) -> Result<(), EngineError<FlashError>> {
-        let Some(unit) = &mut self.parts.set else {
-            return Ok(());
-        };
-        match unit.notes.attempt().cloned() {
-            Some(attempt) if attempt.stage == Stage::Fetching => unit.notes.note(Attempt {
-                reported: true,
-                ..attempt
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// What is in place.
-    pub(super) fn set_facts(&self) -> PartitionFacts<'_> {
-        let unit = self.parts.set.as_ref();
-        let installed = unit.and_then(|unit| unit.notes.installed());
-        PartitionFacts {
-            name: PLACE,
-            sha256: installed.map(|image| image.file.sha256),
-            version: installed
-                .map(|image| image.version.as_str())
-                .filter(|version| is_report_text(version)),
         }
     }
 
@@ -231,6 +199,10 @@ impl Running<'_> {
                     message,
                 });
                 Ok(Polled::Interrupted)
+            }
+            // Without power, a processor fails as well: that says nothing of the image.
+            Came::Refused(_) if !self.parts.flash.lock().has_power() => {
+                Err(EngineError::Flash(FlashError::PowerLost).into())
             }
             Came::Refused(blame) => self.refuse_set(&stream.offer, &version, &blame, on),
             Came::Committed(SetState::Applied) => {
@@ -467,51 +439,5 @@ impl Running<'_> {
         }
         on(&Event::Restarting);
         Ok(Polled::Restart)
-    }
-
-    /// Tells how the last image ended, if the server does not know; one that cannot be reached is told with the next check.
-    pub(in super::super) fn tell_of_set(&mut self, on: &mut Observer<'_>) {
-        let due = self.parts.set.as_ref().and_then(super::Unit::due);
-        let Some(due) = due.filter(|due| due.state != State::Interrupted) else {
-            return;
-        };
-        if self.parts.server.host.is_empty() {
-            return;
-        }
-        let answered = self.ask(&Question {
-            method: Method::Head,
-            begun: None,
-            partition: Some(self.set_facts()),
-            due: Some(&due),
-        });
-        if let Ok(answered) = answered {
-            // As in `tell`.
-            let _ = self.note_set_told(&due, answered.head.status, on);
-        }
-    }
-
-    fn note_set_told(
-        &mut self,
-        due: &Due,
-        status: u16,
-        on: &mut Observer<'_>,
-    ) -> Result<(), DeviceError> {
-        let Some(unit) = self.parts.set.as_mut().filter(|_| is_told(due, status)) else {
-            return Ok(());
-        };
-        block_on(self.updater.set_reported())?;
-        if unit.has_app() {
-            // Its app came in no other way, so nobody else is to be told of it.
-            block_on(self.updater.reported())?;
-        }
-        if let Some(mut attempt) = unit.notes.attempt().cloned() {
-            attempt.reported = true;
-            unit.notes.note(attempt)?;
-        }
-        on(&Event::PartitionReported {
-            partition: PLACE.to_owned(),
-            state: due.state.token(),
-        });
-        Ok(())
     }
 }

@@ -60,6 +60,24 @@ fn a_connection_that_breaks_for_good_is_reported_as_interrupted_with_the_next_ch
 }
 
 #[test]
+fn a_server_that_has_the_rest_and_does_not_send_it_is_not_asked_for_ever() {
+    let new = world(2).image();
+    let door = door(&new);
+    let mut answers = Door::open(&door);
+    let peer = Peer::start(move |request| {
+        let answer = answers(request);
+        if Peer::offset(request).is_some() {
+            let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+            return answer[..head.unwrap() + 4].to_vec();
+        }
+        answer[..answer.len().min(6_000)].to_vec()
+    });
+    let mut bench = bench(&peer);
+    assert_eq!(bench.check().0.unwrap(), Settled::Interrupted);
+    assert_eq!(peer.requests().len(), 2);
+}
+
+#[test]
 fn a_server_that_was_away_hears_of_it_later_and_once() {
     let door = door(&world(2).image());
     let mut answers = Door::open(&door);

@@ -56,27 +56,30 @@ fn in_sequence_the_parts_stay_when_the_app_does_not() {
 fn in_sequence_a_cut_is_interrupted_and_the_image_is_taken_again() {
     let new = world(2).image();
     let door = door(&new);
-    let mut cuts = 0;
-    for at in (0..900).step_by(5) {
+    let (mut cuts, mut between) = (0, 0);
+    for at in (0..).step_by(5) {
         let peer = Peer::start(Door::open(&door));
         let mut bench = sequential(&peer);
         bench.device.set_faults(Faults {
             power_cut: Some(PowerCut::AtOperation(Cut::at_call(at, CutKind::Clean))),
             ..Faults::default()
         });
-        if bench.check().0.unwrap() != Settled::PowerLost {
-            continue;
+        let (settled, events) = bench.check();
+        if settled.unwrap() != Settled::PowerLost {
+            break;
         }
         cuts += 1;
+        let applying = names(&events).contains(&"verifying".to_owned());
         for _ in 0..3 {
             bench.check_until_powered();
         }
         assert_eq!(finds(&mut bench), 2, "cut at {at}");
         let told = told(&peer);
+        between += u32::from(applying && told[0].starts_with("state=interrupted"));
         assert!(
             told.last().unwrap().starts_with("state=confirmed"),
             "cut at {at}: {told:?}"
         );
     }
-    assert!(cuts > 20, "{cuts}");
+    assert!(cuts > 20 && between > 5, "{cuts}, {between}");
 }

@@ -19,7 +19,7 @@ pub use app_image::app_image;
 pub use data_image::data_image;
 pub use http_head::http_head;
 pub use journal::journal;
-pub use matter::{matter_image, matter_tlv, nxp_payload};
+pub use matter::{manifest, matter_image, matter_tlv, nxp_payload};
 pub use otadata::otadata;
 pub use partition_csv::partition_csv;
 pub use partition_table::partition_table;

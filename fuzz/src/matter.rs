@@ -8,7 +8,7 @@ use airlift_formats::{
         },
         tlv::{Reader, Tag, Value, Writer},
     },
-    nxp::{self, FactoryData, PayloadError, PayloadReader, tag},
+    nxp::{self, FactoryData, Manifest, PayloadError, PayloadReader, tag},
 };
 
 use crate::pieces;
@@ -173,6 +173,38 @@ fn factory_data(value: &[u8]) {
     if emitted.len() == value.len() {
         assert_eq!(emitted, value);
     }
+}
+
+/// A manifest that is accepted is written back to the same bytes, and all of its parts can be applied, each behind those that it requires.
+pub fn manifest(data: &[u8]) {
+    let manifest = match Manifest::parse(data) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    assert_eq!(manifest, Manifest::view(data));
+    let parts: Vec<_> = manifest.parts().collect();
+    assert_eq!(Manifest::emit(&parts).as_deref(), Ok(data));
+    let mut done = 0;
+    let mut last = None;
+    for _ in 0..parts.len() {
+        let next = manifest.next(done).expect("all of them can be applied");
+        assert_eq!(done & Manifest::bit(next), 0, "once");
+        assert_eq!(parts[next].requires & !done, 0);
+        // Of those that nothing stands in the way of.
+        let is_free =
+            |index: usize| done & Manifest::bit(index) == 0 && parts[index].requires & !done == 0;
+        let least = (0..parts.len())
+            .filter(|index| is_free(*index))
+            .min_by_key(|index| parts[*index].order);
+        assert_eq!(least, Some(next));
+        done |= Manifest::bit(next);
+        last = Some(next);
+    }
+    assert_eq!(manifest.next(done), None);
+    assert!(last.is_some());
 }
 
 #[derive(Debug, PartialEq, Eq)]

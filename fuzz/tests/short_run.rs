@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use airlift_formats::nxp::{Manifest, ManifestPart};
+
 /// The golden vectors, beside the repository.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/golden");
 
@@ -96,6 +98,25 @@ fn matter_images() {
 #[test]
 fn nxp_payloads() {
     run(airlift_fuzz::nxp_payload, &with_last_byte(matter()));
+}
+
+#[test]
+fn manifests() {
+    // Each part requires some of those before it, as its number says.
+    let seeds: Vec<Vec<u8>> = (1..=21_u32)
+        .map(|count| {
+            let parts = (0..count).map(|index| ManifestPart {
+                tag: 100 + index,
+                length: index * 100,
+                descriptor_len: 0,
+                order: 0,
+                requires: count.wrapping_mul(index) & (1_u32 << index).wrapping_sub(1),
+                sha256: [index as u8; 32],
+            });
+            Manifest::emit(&parts.collect::<Vec<_>>()).expect("a good one")
+        })
+        .collect();
+    run(airlift_fuzz::manifest, &seeds);
 }
 
 #[test]

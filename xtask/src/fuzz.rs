@@ -26,6 +26,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("http_head", &["esp-http"]),
     ("matter_image", &["matter/good", "matter/bad"]),
     ("nxp_payload", &["matter/good", "matter/bad"]),
+    ("manifest", &[]),
     ("matter_tlv", &["matter/good", "matter/bad"]),
     ("journal", &[]),
 ];

@@ -4,7 +4,7 @@ use core::fmt;
 
 use airlift_formats::esp::app_image::ImageError;
 use airlift_formats::matter::image::OtaImageError;
-use airlift_formats::nxp::{FactoryDataError, PayloadError};
+use airlift_formats::nxp::{FactoryDataError, ManifestError, PayloadError};
 
 /// Why an offered image was not installed. What ran before runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +98,15 @@ pub enum Refusal {
         /// Its tag.
         tag: u32,
     },
-    /// A processor could not stage its part.
+    /// A processor could not stage, apply or revert its part.
     Processor {
         /// Its tag.
         tag: u32,
     },
+    /// The flash failed while a part of a set was applied or put back.
+    Flash,
+    /// The image's manifest is not sound, or its parts are not what it says.
+    Manifest(ManifestError),
     /// A partition table that moves what the engine works with, or is no table.
     PartitionTable,
 }
@@ -142,6 +146,9 @@ impl Refusal {
             Self::Vetoed { .. } => 101,
             Self::Processor { .. } => 102,
             Self::FactoryData(_) => 103,
+            Self::Flash => 104,
+            // Up to 116.
+            Self::Manifest(error) => 104 + error.code(),
             // What is wrong with an encoding is more than fits into a byte beside the others.
             Self::Container(error) if error.code() >= 62 => 190,
             Self::Container(error) => 128 + error.code(),
@@ -188,6 +195,8 @@ impl Refusal {
             101 => "vetoed",
             102 => "processor",
             103 => "factory-data",
+            104 => "flash",
+            code @ 105..=116 => ManifestError::token(code - 104),
             190 => "header-encoding",
             code if code >= 192 => PayloadError::token(code - 192),
             code if code >= 128 => OtaImageError::token(code - 128),
@@ -248,7 +257,9 @@ impl fmt::Display for Refusal {
             Self::Identity(mismatch) => mismatch.fmt(f),
             Self::UnknownTag { tag } => write!(f, "there is no processor for the part with the tag {tag}"),
             Self::Vetoed { tag } => write!(f, "the processor of the tag {tag} does not want its part"),
-            Self::Processor { tag } => write!(f, "the processor of the tag {tag} could not stage its part"),
+            Self::Processor { tag } => write!(f, "the processor of the tag {tag} could not stage, apply or revert its part"),
+            Self::Flash => f.write_str("the flash failed while a part of the set was applied or put back"),
+            Self::Manifest(error) => error.fmt(f),
             Self::PartitionTable => f.write_str("not a partition table that leaves the running app, the boot selection and the journal where they are"),
         }
     }
@@ -294,6 +305,12 @@ impl From<OtaImageError> for Refusal {
 impl From<PayloadError> for Refusal {
     fn from(error: PayloadError) -> Self {
         Self::Payload(error)
+    }
+}
+
+impl From<ManifestError> for Refusal {
+    fn from(error: ManifestError) -> Self {
+        Self::Manifest(error)
     }
 }
 

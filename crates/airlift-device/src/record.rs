@@ -94,6 +94,8 @@ pub enum Phase {
     RolledBack = 8,
     /// App, ended: the image was refused before it became bootable.
     Refused = 9,
+    /// App: whole and verified in the slot, and a part of a set that is not applied yet; the boot selection does not name it.
+    Held = 10,
 
     /// Partition: its old content is being copied to the backup. The partition is whole.
     Saving = 16,
@@ -136,6 +138,8 @@ pub enum Phase {
     Done = 50,
     /// Set, ended: every part is what it was before.
     Reverted = 51,
+    /// Set, ended: it was applied in sequence, or given up, and its parts need not be one world.
+    Partly = 52,
 }
 
 impl Phase {
@@ -178,6 +182,7 @@ impl Phase {
             7 => Self::Confirmed,
             8 => Self::RolledBack,
             9 => Self::Refused,
+            10 => Self::Held,
             16 => Self::Saving,
             17 => Self::Writing,
             18 => Self::Staging,
@@ -197,6 +202,7 @@ impl Phase {
             49 => Self::Reverting,
             50 => Self::Done,
             51 => Self::Reverted,
+            52 => Self::Partly,
             _ => return None,
         })
     }
@@ -209,21 +215,22 @@ pub struct Record {
     pub subject: Subject,
     /// How far the update is.
     pub phase: Phase,
-    /// App and data: the slot that the bytes go to. Partition: the scheme.
+    /// App and data: the slot that the bytes go to. Partition: the scheme. Set: see [`parts_left`](Self::parts_left).
     pub slot: u8,
     /// How often the boot selection was told to try the image.
     pub attempts: u8,
-    /// Why it ended, for [`Phase::RolledBack`], [`Phase::Rejecting`], [`Phase::Refused`], [`Phase::Restored`] and [`Phase::Declined`]: see
-    /// [`Refusal::code`](crate::Refusal::code) and [`Outcome`](crate::Outcome). 0: no reason.
+    /// Why it ended, for [`Phase::RolledBack`], [`Phase::Rejecting`], [`Phase::Refused`], [`Phase::Restored`], [`Phase::Declined`], and sets that
+    /// are undone or applied partly: see [`Refusal::code`](crate::Refusal::code) and [`Outcome`](crate::Outcome). 0: no reason.
     pub reason: u8,
     /// The outcome has been told to the server.
     pub reported: bool,
     /// App: the slot was needed for something else, and does not hold the image any more. Partition, while new content is on its way to
-    /// another place: it was not whole when that began.
+    /// another place: it was not whole when that began. Set that was applied partly: it was given up while it was undone.
     pub gone: bool,
     /// Length of the image in bytes.
     pub length: u32,
-    /// Bytes that were durable when the record was written; the marks count from there. A multiple of the sector size.
+    /// Bytes that were durable when the record was written; the marks count from there. A multiple of the sector size. Set: the tag of the
+    /// part that could not be applied.
     pub progress: u32,
     /// Bytes that one mark stands for; a multiple of the sector size. 0: no marks.
     pub stride: u32,
@@ -353,6 +360,15 @@ impl Record {
         }
     }
 
+    /// Of a set that is undone, or was applied partly: the parts at which that has not been done, bit by bit.
+    pub const fn parts_left(&self) -> u16 {
+        u16::from_le_bytes([self.slot, self.attempts])
+    }
+
+    pub(crate) const fn set_parts_left(&mut self, parts: u16) {
+        [self.slot, self.attempts] = parts.to_le_bytes();
+    }
+
     /// How many marks the record has behind it.
     pub(crate) const fn marks(&self) -> u32 {
         if self.stride == 0 {
@@ -444,6 +460,7 @@ pub(crate) struct CopyTail {
     pub(crate) place: Region,
     /// What it is a copy of: 0 until it is whole.
     pub(crate) length: u32,
+    /// Its digest; of a set, and until then, that of the image that the new content comes in.
     pub(crate) sha256: [u8; 32],
     /// Of a set: where the new content is staged.
     pub(crate) staged: Region,

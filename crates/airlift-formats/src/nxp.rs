@@ -12,7 +12,8 @@
 //! where it ends: whoever processes them looks the tag up and hands the bytes on. An [`Accumulator`] collects the start of a
 //! value, such as its [`Descriptor`], from the pieces. [`FactoryData`] reads the fields of factory data.
 //!
-//! There is no digest in here. The one in the header of the image around it covers the whole payload.
+//! There is no digest in here. The one in the header of the image around it covers the whole payload. A [`Manifest`], Airlift's own first
+//! part, has one for each part, and says in which order they are applied.
 
 mod accumulator;
 #[cfg(feature = "alloc")]
@@ -23,18 +24,20 @@ mod error;
 mod factory_data;
 #[cfg(feature = "nxp-legacy")]
 pub mod legacy;
+mod manifest;
 mod reader;
 pub mod tag;
 
 pub use accumulator::{Accumulator, TooLong};
 #[cfg(feature = "alloc")]
-pub use builder::{BuildError, PayloadBuilder};
+pub use builder::{BuildError, PartRule, PayloadBuilder};
 pub use content::Content;
 pub use descriptor::{DESCRIPTOR_LEN, DESCRIPTOR_TEXT_LEN, Descriptor, TextTooLong};
 pub use error::PayloadError;
 pub use factory_data::{
     DAC_KEY_LEN, FactoryData, FactoryDataError, FactoryField, MAX_FACTORY_DATA_LEN,
 };
+pub use manifest::{MAX_MANIFEST_LEN, MAX_MANIFEST_PARTS, Manifest, ManifestError, ManifestPart};
 pub use reader::{Event, MAX_TLVS, PayloadReader, Rules, Summary, Tags};
 
 /// Bytes before each value.

@@ -6,6 +6,8 @@ mod golden;
 mod header;
 #[path = "matter/judge.rs"]
 mod judge;
+#[path = "matter/manifest.rs"]
+mod manifest;
 #[path = "matter/payload.rs"]
 mod payload;
 #[path = "matter/pieces.rs"]

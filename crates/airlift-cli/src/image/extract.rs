@@ -105,6 +105,7 @@ fn stem(part: &Part<'_>) -> String {
         Content::Application => "application".to_owned(),
         Content::Bootloader => "bootloader".to_owned(),
         Content::FactoryData => "factory-data".to_owned(),
+        Content::Manifest => "manifest".to_owned(),
         Content::Extra | Content::Custom | Content::Unassigned => format!("tag-{}", part.tlv.tag),
     }
 }
@@ -226,6 +227,8 @@ fn part_toml(part: &Part<'_>) -> String {
                 descriptor.unwrap_or_default()
             )
         }
+        // It is made anew.
+        Content::Manifest => String::new(),
         Content::Extra | Content::Custom | Content::Unassigned => {
             let descriptor = match part.descriptor {
                 Some(_) => format!("descriptor = \"{}.toml\"\n", stem(part)),

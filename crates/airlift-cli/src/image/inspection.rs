@@ -382,7 +382,7 @@ impl<'a> Part<'a> {
         part.descriptor = match content {
             Content::Application | Content::Bootloader => descriptor,
             Content::Extra | Content::Custom => descriptor.filter(Descriptor::is_plausible),
-            Content::FactoryData | Content::Unassigned => None,
+            Content::FactoryData | Content::Manifest | Content::Unassigned => None,
         };
         part
     }

@@ -17,24 +17,25 @@ pub(crate) struct SlotWriter<'b> {
 
 #[dual(AFIT)]
 impl<'b> SlotWriter<'b> {
-    /// Goes on at `offset`, a multiple of the sector size: that sector will be erased first. `lead` bytes (whole words) at the start of the
-    /// slot are erased with the first sector and left for later.
+    /// Starts at the start of the slot; `lead` bytes (whole words) there are erased with the first sector and left for later.
     ///
     /// `buffer` is cut to whole words; its length is how much is programmed with one call of the driver.
-    pub(crate) fn new<F: NorFlash>(
-        slot: Region,
-        lead: u32,
-        offset: u32,
-        buffer: &'b mut [u8],
-    ) -> Self {
+    pub(crate) fn new<F: NorFlash>(slot: Region, lead: u32, buffer: &'b mut [u8]) -> Self {
         let usable = buffer.len() - buffer.len() % F::WRITE_SIZE;
         Self {
             slot,
             buffer: buffer.get_mut(..usable).unwrap_or_default(),
             gathered: 0,
-            programmed: offset.max(lead),
-            erased: offset,
+            programmed: lead,
+            erased: 0,
         }
+    }
+
+    /// Goes on at `offset`, a multiple of the sector size (that sector will be erased first), or where the image ends.
+    pub(crate) fn go_to(&mut self, lead: u32, offset: u32) {
+        self.gathered = 0;
+        self.programmed = offset.max(lead);
+        self.erased = offset;
     }
 
     /// Takes what fits of `bytes` into the buffer and says how much that was; 0 when the buffer is full.

@@ -1,19 +1,21 @@
 //! A committed set, rolled forward or undone, at any boot and from wherever the power went.
 
 use super::super::install::BootControl;
-use super::super::journal::{Phase, Record, Subject};
-use super::super::partition::{
-    Content, Damaged, JournalRestore, RestoreMechanism, copy, digest_of,
-};
+use super::super::journal::{Phase, Subject};
+use super::super::partition::{Content, Damaged, RestoreMechanism, copy, digest_of};
 use super::super::updater::Updater;
 use super::super::{NorFlash, dual};
-use super::{CUSTOM, Parts, Processors, Step};
+use super::list::bit;
+use super::{CUSTOM, PRESENT, Parts, Processors, Step};
 use crate::flash::Region;
-use crate::record::CopyTail;
 use crate::{Error, Refusal};
 
+/// How often a step is tried before it is said to fail for good.
+const TRIES: u32 = 3;
+
 /// Registers sets, and the processors of their custom parts (`()`: there are none), with [`Updater::recover`]: finishes the set that was interrupted, or
-/// undoes it.
+/// undoes it. If neither is possible because the flash or a processor fails, the engine starts all the same, and
+/// [`set_state`](Updater::set_state) says so.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SetRestore<P>(pub P);
 
@@ -39,9 +41,23 @@ impl<P: Processors> RestoreMechanism for SetRestore<P> {
     }
 }
 
+/// How far a set is.
+enum Forward {
+    /// Everything is in place, and stays.
+    Done,
+    /// Everything is in place but the app, which is to be tried, or is tried.
+    Waits,
+    /// It cannot be: the tag of the part at which it ended, and why.
+    Failed(u32, u8),
+}
+
 #[dual(AFIT)]
 impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
     /// Takes the set, if one is pending, as far as it gets. Every step can be repeated.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being recorded.
     pub(crate) async fn drive_set<M: RestoreMechanism>(
         &mut self,
         custom: &mut M,
@@ -50,70 +66,103 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         let Some(mut set) = self.journal.find(&mut self.flash, Subject::SET).await? else {
             return Ok(());
         };
-        let parts = Parts {
-            tail: self.journal.tail_of(&mut self.flash, Subject::SET).await,
-        };
+        let parts = self.set_parts().await;
         if set.phase == Phase::Committed {
             match self.roll_forward(&parts, custom, buffer).await? {
-                Ok(true) => {
+                Forward::Done => {
                     self.each_part(&parts, Phase::Replaced, Phase::Updated)
                         .await?;
                     set.phase = Phase::Done;
-                    self.journal.amend(&mut self.flash, set).await?;
-                    return Ok(());
+                    return self.journal.amend(&mut self.flash, set).await;
                 }
-                Ok(false) => return Ok(()),
-                Err(tag) => {
+                Forward::Waits => return Ok(()),
+                Forward::Failed(tag, reason) => {
                     // Which part it was, in a field that has no other use here.
                     set.progress = tag;
+                    set.reason = reason;
+                    set.set_parts_left(parts.all());
                     set.phase = Phase::Reverting;
                     self.journal.amend(&mut self.flash, set).await?;
                 }
             }
         }
         if set.phase == Phase::Reverting {
-            self.undo(&parts, custom, buffer).await?;
-            set.phase = Phase::Reverted;
-            self.journal.amend(&mut self.flash, set).await?;
+            let left = self.undo(&parts, custom, buffer).await?;
+            if left == 0 {
+                set.phase = Phase::Reverted;
+            }
+            if left == 0 || left != set.parts_left() {
+                set.set_parts_left(left);
+                self.journal.amend(&mut self.flash, set).await?;
+            }
         }
         Ok(())
     }
 
-    /// `Ok(true)`: all is in place, and stays. `Ok(false)`: all is in place but the app, which is to be tried, or is tried. `Err`: this part cannot be
-    /// applied.
     async fn roll_forward<M: RestoreMechanism>(
         &mut self,
         parts: &Parts,
         custom: &mut M,
         buffer: &mut [u8],
-    ) -> Result<Result<bool, u32>, Error<F::Error>> {
-        let mut index = 0;
-        while let Some((tag, subject)) = parts.get(index) {
-            index += 1;
-            if subject == CUSTOM {
-                if !custom.custom(tag, Step::Apply).await {
-                    return Ok(Err(tag));
-                }
-                continue;
-            }
-            if subject != Subject::APP {
-                match self.replace(subject, buffer).await {
-                    Ok(()) => {}
-                    Err(Error::Refused(_)) => return Ok(Err(tag)),
-                    Err(error) => return Err(error),
-                }
-                continue;
-            }
-            let app = self.journal.current();
-            let ours = app.filter(|app| app.sha256.first_chunk() == parts.app_id());
-            match ours.map(|app| app.phase) {
-                Some(Phase::Confirmed) => {}
-                Some(phase) if phase.is_pending() => return Ok(Ok(false)),
-                // It did not stay, and the parts go back with it.
-                _ => return Ok(Err(0)),
+    ) -> Result<Forward, Error<F::Error>> {
+        // The app is released when everything else is there: from then on nothing of that is done again.
+        match (parts.app(), self.app_of(parts)) {
+            (None, _) | (Some(_), Some(Phase::Held)) => {}
+            (Some(_), Some(Phase::Confirmed)) => return Ok(Forward::Done),
+            (Some(_), Some(phase)) if phase.is_pending() => return Ok(Forward::Waits),
+            // It did not stay, and the parts go back with it.
+            (Some(_), _) => {
+                let app = self.journal.current().map_or(0, |app| app.reason);
+                return Ok(Forward::Failed(0, app));
             }
         }
-        Ok(Ok(true))
+        for (_, tag, subject) in parts.iter() {
+            let mut tries = 1;
+            while let Err(refusal) = self.apply(tag, subject, custom, buffer).await? {
+                if tries == TRIES {
+                    return Ok(Forward::Failed(tag, refusal.code()));
+                }
+                tries += 1;
+            }
+        }
+        Ok(match parts.app() {
+            Some(_) => Forward::Waits,
+            None => Forward::Done,
+        })
+    }
+
+    /// Applies one part. `Ok(Err(..))`: it could not be; the record of the set can still be written.
+    async fn apply<M: RestoreMechanism>(
+        &mut self,
+        tag: u32,
+        subject: Subject,
+        custom: &mut M,
+        buffer: &mut [u8],
+    ) -> Result<Result<(), Refusal>, Error<F::Error>> {
+        let applied = match subject {
+            PRESENT => Ok(()),
+            CUSTOM => {
+                let applied = custom.custom(tag, Step::Apply).await;
+                return Ok(applied.then_some(()).ok_or(Refusal::Processor { tag }));
+            }
+            Subject::APP => self.release_app().await,
+            _ => self.replace(subject, buffer).await,
+        };
+        settle(applied)
+    }
+
+    /// The app that is held may be tried.
+    pub(super) async fn release_app(&mut self) -> Result<(), Error<F::Error>> {
+        let Some(mut app) = self.journal.current().copied() else {
+            return Err(Error::State);
+        };
+        if app.phase == Phase::Held {
+            // Nothing may still name the slot from an earlier life.
+            self.release(app.slot).await?;
+            app.phase = Phase::Staged;
+            self.journal.amend(&mut self.flash, app).await?;
+        }
+        Ok(())
     }
 
     /// Puts the staged content into its partition, unless it is there already.
@@ -151,81 +200,81 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         self.journal.amend(flash, record).await
     }
 
-    /// Copies the staged content of one partition in, for itself: from here on it is rolled forward. `false`: it could not be.
-    pub(super) async fn apply_alone(
-        &mut self,
-        subject: Subject,
-        buffer: &mut [u8],
-    ) -> Result<bool, Error<F::Error>> {
-        let (mut record, mut tail, _) = self.part(subject).await?;
-        if record.phase != Phase::Ready {
-            return Err(Error::State);
-        }
-        tail.place = tail.staged;
-        tail.length = record.length;
-        tail.sha256 = record.sha256;
-        record.phase = Phase::Copying;
-        let flash = &mut self.flash;
-        self.journal.append(flash, record, &tail.emit()).await?;
-        self.make_whole(subject, &mut JournalRestore, buffer, true)
-            .await
-    }
-
-    /// Puts everything back.
+    /// Puts everything back, the last part first, and goes on behind one that cannot be. The parts that are left, bit by bit.
     async fn undo<M: RestoreMechanism>(
         &mut self,
         parts: &Parts,
         custom: &mut M,
         buffer: &mut [u8],
-    ) -> Result<(), Error<F::Error>> {
-        let mut index = 0;
-        while let Some((tag, subject)) = parts.get(index) {
-            index += 1;
-            if subject == CUSTOM {
-                if !custom.custom(tag, Step::Revert).await {
-                    return Err(Error::State);
+    ) -> Result<u16, Error<F::Error>> {
+        let mut left = 0;
+        for (index, tag, subject) in parts.iter().rev() {
+            let mut tries = 1;
+            while self
+                .revert(parts, (tag, subject), custom, buffer)
+                .await?
+                .is_err()
+            {
+                if tries == TRIES {
+                    left |= bit(index);
+                    break;
                 }
-                continue;
+                tries += 1;
             }
-            if subject == Subject::APP {
-                self.undo_app(parts).await?;
-                continue;
-            }
-            let (mut record, tail, target) = self.part(subject).await?;
-            match record.phase {
-                Phase::Replacing | Phase::Replaced | Phase::Undoing => {}
-                Phase::Ready => {
-                    record.phase = Phase::Declined;
-                    self.journal.amend(&mut self.flash, record).await?;
-                    continue;
-                }
-                _ => continue,
-            }
-            record.phase = Phase::Undoing;
-            self.journal.amend(&mut self.flash, record).await?;
-            let (flash, save) = (&mut self.flash, tail.place);
-            let undone = copy_verified(flash, save, tail.length, tail.sha256, target, buffer);
-            match undone.await {
-                Ok(()) => {}
-                Err(Error::Refused(_)) => {
-                    return Err(Error::NotRecovered {
-                        partition: target.offset,
-                    });
-                }
-                // Not to be called restored: the next boot goes on.
-                Err(error) => return Err(error),
-            }
-            record.phase = Phase::Restored;
-            self.journal.amend(flash, record).await?;
         }
-        Ok(())
+        Ok(left)
+    }
+
+    /// As [`apply`](Self::apply).
+    async fn revert<M: RestoreMechanism>(
+        &mut self,
+        parts: &Parts,
+        (tag, subject): (u32, Subject),
+        custom: &mut M,
+        buffer: &mut [u8],
+    ) -> Result<Result<(), Refusal>, Error<F::Error>> {
+        let reverted = match subject {
+            PRESENT => Ok(()),
+            CUSTOM => {
+                let reverted = custom.custom(tag, Step::Revert).await;
+                return Ok(reverted.then_some(()).ok_or(Refusal::Processor { tag }));
+            }
+            Subject::APP => self.undo_app(parts).await,
+            _ => self.put_back(subject, buffer).await,
+        };
+        settle(reverted)
+    }
+
+    /// Puts the old content back into its partition.
+    async fn put_back(
+        &mut self,
+        subject: Subject,
+        buffer: &mut [u8],
+    ) -> Result<(), Error<F::Error>> {
+        let (mut record, tail, target) = self.part(subject).await?;
+        match record.phase {
+            Phase::Undoing => {}
+            Phase::Replacing | Phase::Replaced => {
+                record.phase = Phase::Undoing;
+                self.journal.amend(&mut self.flash, record).await?;
+            }
+            Phase::Ready => {
+                record.phase = Phase::Declined;
+                return self.journal.amend(&mut self.flash, record).await;
+            }
+            _ => return Ok(()),
+        }
+        let (flash, save) = (&mut self.flash, tail.place);
+        copy_verified(flash, save, tail.length, tail.sha256, target, buffer).await?;
+        record.phase = Phase::Restored;
+        self.journal.amend(flash, record).await
     }
 
     /// An app that waits to be tried is not tried any more.
     async fn undo_app(&mut self, parts: &Parts) -> Result<(), Error<F::Error>> {
         if let Some(mut app) = self.journal.current().copied()
-            && app.sha256.first_chunk() == parts.app_id()
-            && matches!(app.phase, Phase::Staged | Phase::Armed)
+            && parts.has_app(&app.sha256)
+            && matches!(app.phase, Phase::Held | Phase::Staged | Phase::Armed)
             && self.running != Some(app.slot)
         {
             self.release(app.slot).await?;
@@ -243,10 +292,9 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         from: Phase,
         to: Phase,
     ) -> Result<(), Error<F::Error>> {
-        let mut index = 0;
-        while let Some((_, subject)) = parts.get(index) {
-            index += 1;
-            if let Some(mut record) = self.journal.find(&mut self.flash, subject).await?
+        for (_, _, subject) in parts.iter() {
+            if subject.partition_offset().is_some()
+                && let Some(mut record) = self.journal.find(&mut self.flash, subject).await?
                 && record.phase == from
             {
                 record.phase = to;
@@ -255,16 +303,15 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         }
         Ok(())
     }
+}
 
-    async fn part(
-        &mut self,
-        subject: Subject,
-    ) -> Result<(Record, CopyTail, Region), Error<F::Error>> {
-        let record = self.journal.find(&mut self.flash, subject).await?;
-        let tail = CopyTail::parse(&self.journal.tail_of(&mut self.flash, subject).await);
-        let offset = subject.partition_offset();
-        let (record, offset) = record.zip(offset).ok_or(Error::State)?;
-        Ok((record, tail, Region::new(offset, tail.target)))
+/// Tells what a part has from what the journal has.
+fn settle<E>(done: Result<(), Error<E>>) -> Result<Result<(), Refusal>, Error<E>> {
+    match done {
+        Ok(()) => Ok(Ok(())),
+        Err(Error::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Error::Flash(_) | Error::BootSelection) => Ok(Err(Refusal::Flash)),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What takes the bytes of one part that the engine does not keep itself.
 
 use super::super::{NorFlashError, dual};
-use crate::Refusal;
+use crate::{Offer, Refusal};
 
 /// What a processor is to do with a part that it staged. Each step can come again after a power cut, over whatever the first time has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,11 +12,35 @@ pub enum Step {
     Revert,
 }
 
+/// A part that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartOffer {
+    /// Its bytes, without the descriptor.
+    pub length: u32,
+    /// The digest of the image that it comes in: what is staged of a part belongs to one image. 32 bytes of it, or all, and zeros behind.
+    pub image: [u8; 32],
+    /// Its own SHA-256, without the descriptor, if the image has a manifest.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// What a processor has of its part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copy {
+    /// What is in use.
+    Used,
+    /// What was staged last.
+    Staged,
+}
+
 /// Takes the parts with one tag: into another flash, to another chip. What goes into the device's own flash needs none, but a
 /// [`Part`](super::Part).
 ///
 /// The life of a part: [`descriptor`](Self::descriptor), [`begin`](Self::begin), [`write`](Self::write) as often as it takes, [`end`](Self::end); then, when all parts of
-/// the set are staged and the image is whole, [`step`](Self::step). If anything fails before that, [`abort`](Self::abort).
+/// the set are staged and the image is whole, [`step`](Self::step). If the image is refused before that, [`abort`](Self::abort).
+///
+/// A processor that can be asked for its bytes by [`read`](Self::read) is spared work: what it staged is compared with what came; with
+/// [`holds`](Self::holds), what it has already is not fetched; with [`open`](Self::open), a download that was interrupted goes on.
+/// [`TwoPlaces`](super::TwoPlaces) has all of that, for a part in another flash.
 #[dual(AFIT)]
 #[allow(async_fn_in_trait)] // As in `BootControl`.
 pub trait Processor {
@@ -36,8 +60,24 @@ pub trait Processor {
         Ok(())
     }
 
-    /// A part of `length` bytes, without its descriptor.
+    /// Whether what is in use has this content, and nothing else: then it is neither staged nor applied.
+    async fn holds(&mut self, _content: &Offer) -> bool {
+        false
+    }
+
+    /// Goes on with a part that was interrupted, from the byte that this returns, or [begins](Self::begin) it, and returns 0.
+    async fn open(&mut self, part: &PartOffer) -> Result<u32, Failed> {
+        self.begin(part.length).await?;
+        Ok(0)
+    }
+
+    /// A part of `length` bytes, without its descriptor, from the start.
     async fn begin(&mut self, length: u32) -> Result<(), Failed>;
+
+    /// Fills `bytes` with what it has from `at` on. `Ok(false)`: it cannot be asked.
+    async fn read(&mut self, _copy: Copy, _at: u32, _bytes: &mut [u8]) -> Result<bool, Failed> {
+        Ok(false)
+    }
 
     /// The next bytes.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Failed>;
@@ -47,10 +87,10 @@ pub trait Processor {
         Ok(())
     }
 
-    /// The set is given up; nothing of it was applied.
+    /// The image is refused; nothing of it was applied, and nothing will go on with it.
     async fn abort(&mut self) {}
 
-    /// Applies or reverts what was staged.
+    /// Applies or reverts what was staged. [`Step::Revert`] can come without `Apply`: then there is nothing to revert.
     async fn step(&mut self, step: Step) -> Result<(), Failed>;
 }
 
@@ -82,6 +122,28 @@ pub trait Processors {
     /// # Errors
     /// What the processor says.
     fn descriptor(&mut self, tag: u32, descriptor: &[u8]) -> Result<(), Refusal>;
+
+    /// See [`Processor::holds`].
+    async fn holds(&mut self, _tag: u32, _content: &Offer) -> bool {
+        false
+    }
+
+    /// See [`Processor::open`].
+    async fn open(&mut self, tag: u32, part: &PartOffer) -> Result<u32, Failed> {
+        self.begin(tag, part.length).await?;
+        Ok(0)
+    }
+
+    /// See [`Processor::read`].
+    async fn read(
+        &mut self,
+        _tag: u32,
+        _copy: Copy,
+        _at: u32,
+        _bytes: &mut [u8],
+    ) -> Result<bool, Failed> {
+        Ok(false)
+    }
 
     /// See [`Processor::begin`].
     async fn begin(&mut self, tag: u32, length: u32) -> Result<(), Failed>;
@@ -131,6 +193,39 @@ macro_rules! registry {
                     }
                 )*
                 Ok(())
+            }
+
+            async fn holds(&mut self, tag: u32, content: &Offer) -> bool {
+                $(
+                    if tag == self.$field.tag() {
+                        return self.$field.holds(content).await;
+                    }
+                )*
+                false
+            }
+
+            async fn open(&mut self, tag: u32, part: &PartOffer) -> Result<u32, Failed> {
+                $(
+                    if tag == self.$field.tag() {
+                        return self.$field.open(part).await;
+                    }
+                )*
+                Err(Failed)
+            }
+
+            async fn read(
+                &mut self,
+                tag: u32,
+                copy: Copy,
+                at: u32,
+                bytes: &mut [u8],
+            ) -> Result<bool, Failed> {
+                $(
+                    if tag == self.$field.tag() {
+                        return self.$field.read(copy, at, bytes).await;
+                    }
+                )*
+                Ok(false)
             }
 
             async fn begin(&mut self, tag: u32, length: u32) -> Result<(), Failed> {

@@ -3,10 +3,10 @@
 use super::super::install::BootControl;
 use super::super::journal::{Phase, Record, Subject};
 use super::super::partition::{PartitionKind, Room};
-use super::super::updater::{Transfer, Updater, check_buffer};
+use super::super::updater::{Transfer, Updater, check_buffer, read_part};
 use super::super::{NorFlash, dual};
 use super::{Destination, Part};
-use crate::flash::Region;
+use crate::flash::{Region, is_blank};
 use crate::record::CopyTail;
 use crate::verify::ImageCheck;
 use crate::{Error, Offer, Refusal};
@@ -26,7 +26,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> PartDownload<'u, 'l
         check: C,
         buffer: &'b mut [u8],
     ) -> Result<Self, Error<F::Error>> {
-        let staging = Staging::begin(updater, part, length, check, buffer).await?;
+        let staging = Staging::begin(updater, part, length, None, check, buffer).await?;
         Ok(Self { updater, staging })
     }
 
@@ -58,14 +58,18 @@ pub(super) struct Staging<'b, C> {
     copy: CopyTail,
     subject: Subject,
     begun: bool,
+    /// The journal calls it whole.
+    whole: bool,
 }
 
 #[dual(AFIT)]
 impl<'b, C: ImageCheck> Staging<'b, C> {
+    /// Goes on with what there is of the same part of the `image` with this digest; without one, it is begun anew.
     pub(super) async fn begin<F: NorFlash, B: BootControl>(
         updater: &mut Updater<'_, F, B>,
         part: &Part,
         length: u32,
+        image: Option<&[u8; 32]>,
         check: C,
         buffer: &'b mut [u8],
     ) -> Result<Self, Error<F::Error>> {
@@ -81,7 +85,7 @@ impl<'b, C: ImageCheck> Staging<'b, C> {
             target: 0,
             place: Region::default(),
             length: 0,
-            sha256: [0; 32],
+            sha256: image.copied().unwrap_or_default(),
             staged: Region::default(),
         };
         let (slot, region) = match part.to {
@@ -123,16 +127,75 @@ impl<'b, C: ImageCheck> Staging<'b, C> {
             let partition = subject.partition_offset().unwrap_or_default();
             return Err(Refusal::HoldsCopy { partition }.into());
         }
-        let transfer =
-            Transfer::new(&mut updater.flash, subject, region, 0, offer, 0, buffer).await;
-        Ok(Self {
-            transfer,
+        let mut staging = Self {
+            transfer: Transfer::new(&mut updater.flash, subject, region, 0, offer, 0, buffer).await,
             check,
             slot,
             copy,
             subject,
             begun: false,
-        })
+            whole: false,
+        };
+        if let Some(record) = record.filter(|_| image.is_some()) {
+            staging.go_on(updater, &record).await?;
+        }
+        Ok(staging)
+    }
+
+    /// Takes over what the journal says is there already of the same part of the same image.
+    async fn go_on<F: NorFlash, B: BootControl>(
+        &mut self,
+        updater: &mut Updater<'_, F, B>,
+        record: &Record,
+    ) -> Result<(), Error<F::Error>> {
+        let (whole, begun) = self.phases();
+        let Updater { journal, flash, .. } = &mut *updater;
+        let tail = journal.tail_of(flash, self.subject).await;
+        let ours = match self.slot {
+            Some(slot) => {
+                record.slot == slot && !record.gone && tail.bytes.starts_with(&self.copy.sha256)
+            }
+            None => record.slot == SET_SCHEME && CopyTail::parse(&tail) == self.copy,
+        };
+        let length = self.transfer.offer.length;
+        if !ours || record.length != length || !record.is_sound(F::ERASE_SIZE as u32) {
+            return Ok(());
+        }
+        let durable = match record.phase {
+            phase if phase == whole => length,
+            phase if phase == begun => journal.marked(flash, self.subject).await,
+            _ => 0,
+        };
+        self.transfer.go_on_at(flash, durable).await;
+        if self.transfer.offset() == 0 {
+            return Ok(());
+        }
+        self.begun = true;
+        self.whole = record.phase == whole;
+        if self.whole {
+            // To be verified again, as it lies there now.
+            if self.transfer.so_far() != record.sha256 {
+                self.start_anew();
+            }
+        } else if record.stride > 0 {
+            self.transfer.go_on(record);
+        } else {
+            self.enter(updater, begun).await?;
+        }
+        Ok(())
+    }
+
+    /// What is there is not what it should be.
+    pub(super) fn start_anew(&mut self) {
+        self.transfer.start_anew();
+        self.begun = false;
+        self.whole = false;
+    }
+
+    /// What the flash holds already, with its digest, and a buffer to read it with.
+    pub(super) fn there(&mut self) -> (Region, [u8; 32], &mut [u8]) {
+        let there = Region::new(self.transfer.region.offset, self.transfer.offset());
+        (there, self.transfer.so_far(), self.transfer.buffer())
     }
 
     pub(super) async fn write<F: NorFlash, B: BootControl>(
@@ -161,13 +224,13 @@ impl<'b, C: ImageCheck> Staging<'b, C> {
         self.transfer.expect_what_came();
         let flash = &mut updater.flash;
         self.transfer.verify(flash, &self.check).await?;
-        let phase = if let Some(slot) = self.slot {
-            updater.release(slot).await?;
-            Phase::Staged
-        } else {
-            Phase::Ready
-        };
-        self.enter(updater, phase).await?;
+        if !self.whole {
+            if let Some(slot) = self.slot {
+                updater.release(slot).await?;
+            }
+            let (whole, _) = self.phases();
+            self.enter(updater, whole).await?;
+        }
         Ok(self.transfer.offer.sha256)
     }
 
@@ -188,12 +251,8 @@ impl<'b, C: ImageCheck> Staging<'b, C> {
                 // Something else may have kept its bytes where the old content will go.
                 updater.vacate(self.copy.place, self.subject).await?;
             }
-            let phase = if self.slot.is_some() {
-                Phase::Downloading
-            } else {
-                Phase::Staging
-            };
-            self.enter(updater, phase).await?;
+            let (_, begun) = self.phases();
+            self.enter(updater, begun).await?;
             self.begun = true;
         }
         let Updater { journal, flash, .. } = &mut *updater;
@@ -206,6 +265,14 @@ impl<'b, C: ImageCheck> Staging<'b, C> {
         self.transfer.into_buffer()
     }
 
+    /// When it is whole, and while it is on its way.
+    const fn phases(&self) -> (Phase, Phase) {
+        match self.slot {
+            Some(_) => (Phase::Held, Phase::Downloading),
+            None => (Phase::Ready, Phase::Staging),
+        }
+    }
+
     async fn enter<F: NorFlash, B: BootControl>(
         &mut self,
         updater: &mut Updater<'_, F, B>,
@@ -214,15 +281,107 @@ impl<'b, C: ImageCheck> Staging<'b, C> {
         let Offer { length, sha256 } = self.transfer.offer;
         let mut record = Record::new(self.subject, phase, length, sha256);
         let Updater { journal, flash, .. } = &mut *updater;
-        if let Some(slot) = self.slot {
-            record.slot = slot;
-            return journal.append(flash, record, &[]).await;
-        }
         // A scheme of its own: no other goes on with this.
-        record.slot = SET_SCHEME;
-        journal.append(flash, record, &self.copy.emit()).await
+        record.slot = self.slot.unwrap_or(SET_SCHEME);
+        if phase != Phase::Held && phase != Phase::Ready {
+            record = self.transfer.record(record);
+        }
+        let tail = self.copy.emit();
+        let tail = match self.slot {
+            Some(_) => self.copy.sha256.as_slice(),
+            None => &tail,
+        };
+        journal.append(flash, record, tail).await
     }
 }
 
+#[dual(AFIT)]
+impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
+    /// Where the content of `length` bytes would lie that `part` is to bring, if it is what is used there now. `None`: something else is.
+    pub(super) async fn content(
+        &mut self,
+        part: &Part,
+        length: u32,
+        buffer: &mut [u8],
+    ) -> Result<Option<Region>, Error<F::Error>> {
+        let region = match part.to {
+            Destination::Custom => return Ok(None),
+            Destination::App => match self.running {
+                Some(slot) => self.layout.slots.get(usize::from(slot)).copied(),
+                None => self.layout.factory,
+            },
+            Destination::Partition { partition, .. } => {
+                let record = self.journal.find(&mut self.flash, part.subject()).await?;
+                let whole = !record.is_some_and(|record| record.is_damaged());
+                Some(partition.region).filter(|_| whole)
+            }
+        };
+        let Some(region) = region.filter(|region| length <= region.len) else {
+            return Ok(None);
+        };
+        // Behind the content of a partition there is nothing.
+        let only = part.to == Destination::App
+            || is_erased_from(&mut self.flash, region, length, buffer).await;
+        Ok(only.then_some(Region::new(region.offset, length)))
+    }
+
+    /// What is staged of the image with this digest was refused with it, and nothing goes on with it.
+    pub(super) async fn give_up(
+        &mut self,
+        part: &Part,
+        image: &[u8; 32],
+        refusal: &Refusal,
+    ) -> Result<(), Error<F::Error>> {
+        let subject = part.subject();
+        let Some(mut record) = self.journal.find(&mut self.flash, subject).await? else {
+            return Ok(());
+        };
+        let tail = self.journal.tail_of(&mut self.flash, subject).await;
+        let (ours, ended) = match record.phase {
+            Phase::Downloading | Phase::Held => (tail.bytes.starts_with(image), Phase::Refused),
+            Phase::Staging | Phase::Ready => {
+                let copy = CopyTail::parse(&tail);
+                let ours = record.slot == SET_SCHEME && copy.sha256 == *image;
+                (ours, Phase::Declined)
+            }
+            _ => return Ok(()),
+        };
+        if !ours {
+            return Ok(());
+        }
+        record.phase = ended;
+        record.reason = refusal.code();
+        // Whoever fetched it has been told.
+        record.reported = true;
+        record.progress = 0;
+        record.stride = 0;
+        self.journal.amend(&mut self.flash, record).await
+    }
+}
+
+/// Whether everything behind the first `length` bytes of a region is erased.
+#[dual(AFIT)]
+pub(super) async fn is_erased_from<F: NorFlash>(
+    flash: &mut F,
+    region: Region,
+    length: u32,
+    buffer: &mut [u8],
+) -> bool {
+    let within = length % F::WRITE_SIZE as u32;
+    let mut skipped = within as usize;
+    let mut at = length - within;
+    while at < region.len {
+        let Ok(bytes) = read_part(flash, region, at, buffer).await else {
+            return false;
+        };
+        at += bytes.len() as u32;
+        if !is_blank(bytes.get(skipped..).unwrap_or_default()) {
+            return false;
+        }
+        skipped = 0;
+    }
+    true
+}
+
 /// Number of the scheme in the records of a set's partitions.
-const SET_SCHEME: u8 = 5;
+pub(super) const SET_SCHEME: u8 = 5;

@@ -84,13 +84,13 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
                 displaced_app(&record).filter(|_| is_in(record.slot))
             } else {
                 let held = matches!(record.phase, Phase::Saving | Phase::Staging | Phase::Ready);
-                let place = CopyTail::parse(&tail).place;
+                let CopyTail { place, staged, .. } = CopyTail::parse(&tail);
                 let after = if record.is_damaged() {
                     Phase::Restoring
                 } else {
                     Phase::Declined
                 };
-                (held && place.overlaps(region)).then_some(after)
+                (held && (place.overlaps(region) || staged.overlaps(region))).then_some(after)
             };
             if let Some(after) = after
                 && subject != by
@@ -115,7 +115,7 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
 /// What an app update becomes whose slot is needed for something else.
 fn displaced_app(record: &Record) -> Option<Phase> {
     match record.phase {
-        Phase::Downloading | Phase::Staged => Some(Phase::Refused),
+        Phase::Downloading | Phase::Staged | Phase::Held => Some(Phase::Refused),
         Phase::RolledBack if !record.gone => Some(Phase::RolledBack),
         _ => None,
     }

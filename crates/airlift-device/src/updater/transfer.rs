@@ -33,31 +33,43 @@ impl<'b> Transfer<'b> {
         region: Region,
         lead: u32,
         offer: Offer,
-        mut durable: u32,
+        durable: u32,
         buffer: &'b mut [u8],
     ) -> Self {
-        let mut digest = Sha256::new();
-        let there = durable.saturating_sub(lead).min(offer.length);
-        let image = Region::new(region.offset + lead, there);
-        if digest_flash(flash, image, buffer, &mut digest)
-            .await
-            .is_err()
-        {
-            // What the journal calls durable cannot be read any more: fetch it again.
-            durable = 0;
-            digest = Sha256::new();
-        }
-        let end = offer.length.saturating_add(lead);
-        Self {
-            writer: SlotWriter::new::<F>(region, lead, durable.min(end), buffer),
+        let mut transfer = Self {
+            writer: SlotWriter::new::<F>(region, lead, buffer),
             region,
             lead,
             offer,
-            digest,
+            digest: Sha256::new(),
             subject,
-            progress: durable,
+            progress: 0,
             stride: Journal::stride::<F>(offer.length),
+        };
+        transfer.go_on_at(flash, durable).await;
+        transfer
+    }
+
+    /// The first `durable` bytes of the region are there already.
+    pub(crate) async fn go_on_at<F: NorFlash>(&mut self, flash: &mut F, durable: u32) {
+        let there = durable.saturating_sub(self.lead).min(self.offer.length);
+        let image = Region::new(self.region.offset + self.lead, there);
+        let mut digest = Sha256::new();
+        let read = digest_flash(flash, image, self.writer.buffer(), &mut digest).await;
+        // What the journal calls durable, and cannot be read any more, is fetched again.
+        if read.is_ok() {
+            self.digest = digest;
+            self.progress = durable;
+            let end = self.offer.length.saturating_add(self.lead);
+            self.writer.go_to(self.lead, durable.min(end));
         }
+    }
+
+    /// Nothing of what is there is of use.
+    pub(crate) fn start_anew(&mut self) {
+        self.digest = Sha256::new();
+        self.progress = 0;
+        self.writer.go_to(self.lead, 0);
     }
 
     /// Goes on with the marks of the journal's record, if it has any left.
@@ -66,9 +78,14 @@ impl<'b> Transfer<'b> {
         self.stride = record.stride;
     }
 
+    /// The digest of what came, and of what was there before.
+    pub(crate) fn so_far(&self) -> [u8; 32] {
+        self.digest.clone().finalize().into()
+    }
+
     /// Nobody said which digest to expect: what came is what is to be read back.
     pub(crate) fn expect_what_came(&mut self) {
-        self.offer.sha256 = self.digest.clone().finalize().into();
+        self.offer.sha256 = self.so_far();
     }
 
     /// The record that says that the bytes are coming, as far as the transfer knows it.

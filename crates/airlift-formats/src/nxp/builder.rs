@@ -3,8 +3,11 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
-    Content, DAC_KEY_LEN, Descriptor, FactoryData, FactoryField, MAX_FACTORY_DATA_LEN, Tlv, tag,
+    Content, DAC_KEY_LEN, DESCRIPTOR_LEN, Descriptor, FactoryData, FactoryField,
+    MAX_FACTORY_DATA_LEN, Manifest, ManifestError, ManifestPart, Tlv, tag,
 };
 
 /// Why a payload cannot be made.
@@ -45,6 +48,27 @@ pub enum BuildError {
         /// Their bytes.
         length: usize,
     },
+    /// The descriptor of a part is longer than a manifest can say.
+    DescriptorTooLong {
+        /// The tag of the part.
+        tag: u32,
+    },
+    /// There is a rule for a part that is not there, or two for the same one.
+    Rule {
+        /// The tag of that part.
+        tag: u32,
+    },
+    /// A part requires one that is not there.
+    UnknownRequirement {
+        /// The tag of the part.
+        tag: u32,
+        /// The tag that it requires.
+        requires: u32,
+    },
+    /// The parts cannot be applied as the rules say.
+    Manifest(ManifestError),
+    /// The legacy encryption hides what the digests of a manifest are over.
+    ManifestEncrypted,
 }
 
 impl fmt::Display for BuildError {
@@ -75,6 +99,22 @@ impl fmt::Display for BuildError {
                 f,
                 "the factory data have {length} bytes, at most {MAX_FACTORY_DATA_LEN} fit"
             ),
+            Self::DescriptorTooLong { tag } => write!(
+                f,
+                "tag {tag}: the descriptor has more than the {} bytes that a manifest can say",
+                u16::MAX
+            ),
+            Self::Rule { tag } => write!(
+                f,
+                "there is a rule for tag {tag}, and no such part, or another rule for it"
+            ),
+            Self::UnknownRequirement { tag, requires } => {
+                write!(f, "tag {tag} requires tag {requires}, and there is no such part")
+            }
+            Self::Manifest(error) => error.fmt(f),
+            Self::ManifestEncrypted => f.write_str(
+                "the legacy encryption and a manifest do not go together: its digests are those of the plain parts",
+            ),
         }
     }
 }
@@ -98,12 +138,37 @@ impl core::error::Error for BuildError {}
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct PayloadBuilder {
-    customs: Vec<(u32, Vec<u8>)>,
+    customs: Vec<Custom>,
     factory_data: Option<Vec<u8>>,
     bootloader: Option<Vec<u8>>,
     application: Option<Vec<u8>>,
     #[cfg(feature = "nxp-legacy")]
     key: Option<super::legacy::Key>,
+}
+
+#[derive(Debug, Clone)]
+struct Custom {
+    tag: u32,
+    descriptor_len: usize,
+    value: Vec<u8>,
+}
+
+/// When a part is applied: for [`build_with_manifest`](PayloadBuilder::build_with_manifest).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartRule<'r> {
+    /// Its tag.
+    pub tag: u32,
+    /// See [`ManifestPart::order`]; 0 for parts without a rule.
+    pub order: u16,
+    /// The tags of the parts that have to be applied before it.
+    pub requires: &'r [u32],
+}
+
+/// A part as it goes into the payload.
+struct Value {
+    tag: u32,
+    descriptor_len: usize,
+    bytes: Vec<u8>,
 }
 
 impl PayloadBuilder {
@@ -178,10 +243,14 @@ impl PayloadBuilder {
         if !matches!(Content::of(tag), Content::Extra | Content::Custom) {
             return Err(BuildError::ReservedTag { tag });
         }
-        if self.customs.iter().any(|(there, _)| *there == tag) {
+        if self.customs.iter().any(|custom| custom.tag == tag) {
             return Err(BuildError::DuplicateTag { tag });
         }
-        self.customs.push((tag, joined(tag, descriptor, content)?));
+        self.customs.push(Custom {
+            tag,
+            descriptor_len: descriptor.len(),
+            value: joined(tag, descriptor, content)?,
+        });
         Ok(self)
     }
 
@@ -204,30 +273,115 @@ impl PayloadBuilder {
     /// The payload.
     #[must_use]
     pub fn build(self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        for value in self.values() {
+            value.emit(&mut payload);
+        }
+        payload
+    }
+
+    /// The payload, with a [manifest](Manifest) in front of its parts.
+    ///
+    /// # Errors
+    /// There are more parts than a manifest can have; the rules are for parts that are not there, or cannot be followed; the parts are encrypted.
+    pub fn build_with_manifest(self, rules: &[PartRule<'_>]) -> Result<Vec<u8>, BuildError> {
+        #[cfg(feature = "nxp-legacy")]
+        if self.key.is_some() {
+            return Err(BuildError::ManifestEncrypted);
+        }
+        let values = self.values();
+        for (index, PartRule { tag, .. }) in rules.iter().enumerate() {
+            let again = rules.iter().take(index).any(|rule| rule.tag == *tag);
+            if again || !values.iter().any(|value| value.tag == *tag) {
+                return Err(BuildError::Rule { tag: *tag });
+            }
+        }
+        let parts = values
+            .iter()
+            .map(|value| value.manifest_part(&values, rules));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        let manifest = Value {
+            tag: tag::MANIFEST,
+            descriptor_len: 0,
+            bytes: Manifest::emit(&parts).map_err(BuildError::Manifest)?,
+        };
+        let mut payload = Vec::new();
+        for value in [manifest].into_iter().chain(values) {
+            value.emit(&mut payload);
+        }
+        Ok(payload)
+    }
+
+    /// The parts in their order.
+    fn values(self) -> Vec<Value> {
         #[cfg(feature = "nxp-legacy")]
         let key = self.key;
+        let customs = self.customs.into_iter().map(|custom| Value {
+            tag: custom.tag,
+            descriptor_len: custom.descriptor_len,
+            bytes: custom.value,
+        });
         let single = [
-            (tag::FACTORY_DATA, self.factory_data),
-            (tag::BOOTLOADER, self.bootloader),
-            (tag::APPLICATION, self.application),
+            (tag::FACTORY_DATA, 0, self.factory_data),
+            (tag::BOOTLOADER, DESCRIPTOR_LEN, self.bootloader),
+            (tag::APPLICATION, DESCRIPTOR_LEN, self.application),
         ];
         let single = single
             .into_iter()
-            .filter_map(|(tag, value)| Some((tag, value?)));
-        let mut payload = Vec::new();
-        for (tag, value) in self.customs.into_iter().chain(single) {
-            #[cfg(feature = "nxp-legacy")]
-            let value = encrypted(key.as_ref(), tag, value);
-            let tlv = Tlv {
+            .filter_map(|(tag, descriptor_len, bytes)| {
+                Some(Value {
+                    tag,
+                    descriptor_len,
+                    bytes: bytes?,
+                })
+            });
+        let values = customs.chain(single);
+        #[cfg(feature = "nxp-legacy")]
+        let values = values.map(|value| Value {
+            bytes: encrypted(key.as_ref(), value.tag, value.bytes),
+            ..value
+        });
+        values.collect()
+    }
+}
+
+impl Value {
+    fn emit(&self, payload: &mut Vec<u8>) {
+        let tlv = Tlv {
+            tag: self.tag,
+            // Bounded by `joined`, padding included.
+            length: self.bytes.len() as u32,
+            offset: payload.len() as u64,
+        };
+        payload.extend(tlv.emit());
+        payload.extend(&self.bytes);
+    }
+
+    fn manifest_part(
+        &self,
+        values: &[Self],
+        rules: &[PartRule<'_>],
+    ) -> Result<ManifestPart, BuildError> {
+        let tag = self.tag;
+        let rule = rules.iter().find(|rule| rule.tag == tag);
+        let mut requires = 0;
+        for needed in rule.map_or(&[][..], |rule| rule.requires) {
+            let place = values.iter().position(|value| value.tag == *needed);
+            requires |= Manifest::bit(place.ok_or(BuildError::UnknownRequirement {
                 tag,
-                // Bounded by `joined`, padding included.
-                length: value.len() as u32,
-                offset: payload.len() as u64,
-            };
-            payload.extend(tlv.emit());
-            payload.extend(value);
+                requires: *needed,
+            })?);
         }
-        payload
+        let content = self.bytes.get(self.descriptor_len..).unwrap_or_default();
+        Ok(ManifestPart {
+            tag,
+            length: self.bytes.len() as u32,
+            descriptor_len: u16::try_from(self.descriptor_len)
+                .map_err(|_| BuildError::DescriptorTooLong { tag })?,
+            order: rule.map_or(0, |rule| rule.order),
+            requires,
+            sha256: Sha256::digest(content).into(),
+        })
     }
 }
 

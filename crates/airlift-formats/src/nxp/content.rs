@@ -15,6 +15,8 @@ pub enum Content {
     Extra,
     /// One of the tags from 100: whatever its processor expects, often a descriptor and a file.
     Custom,
+    /// Airlift's own: what the other parts are, and what they need.
+    Manifest,
     /// A reserved tag that nobody has given a meaning.
     Unassigned,
 }
@@ -28,6 +30,7 @@ impl Content {
             tag::BOOTLOADER => Self::Bootloader,
             tag::FACTORY_DATA => Self::FactoryData,
             tag::FIRST_EXTRA..=tag::LAST_EXTRA => Self::Extra,
+            tag::MANIFEST => Self::Manifest,
             tag::FIRST_CUSTOM.. => Self::Custom,
             _ => Self::Unassigned,
         }
@@ -48,6 +51,7 @@ impl Content {
             Self::FactoryData => "factory data",
             Self::Extra => "extra image",
             Self::Custom => "custom",
+            Self::Manifest => "manifest",
             Self::Unassigned => "unassigned",
         }
     }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Content, DESCRIPTOR_LEN, MAX_FACTORY_DATA_LEN, Tlv};
+use super::{Content, DESCRIPTOR_LEN, MAX_FACTORY_DATA_LEN, MAX_MANIFEST_LEN, Tlv};
 use crate::matter::ChipError;
 
 /// Why a payload is refused. Offsets count from the start of the payload.
@@ -53,6 +53,16 @@ pub enum PayloadError {
         /// The part.
         tlv: Tlv,
     },
+    /// A [manifest](super::Manifest) that is not the first part.
+    ManifestNotFirst {
+        /// The part.
+        tlv: Tlv,
+    },
+    /// A manifest longer than it can be.
+    ManifestTooLong {
+        /// The part.
+        tlv: Tlv,
+    },
     /// The payload ends within the header of a part. The reference ignores it.
     HeaderTruncated {
         /// Where that header starts.
@@ -98,6 +108,8 @@ impl PayloadError {
             Self::ValueTruncated { .. } => 10,
             Self::PayloadTruncated { .. } => 11,
             Self::PayloadTooLong { .. } => 12,
+            Self::ManifestNotFirst { .. } => 13,
+            Self::ManifestTooLong { .. } => 14,
         }
     }
 
@@ -117,6 +129,8 @@ impl PayloadError {
             10 => "nxp-value-truncated",
             11 => "nxp-payload-truncated",
             12 => "nxp-payload-too-long",
+            13 => "nxp-manifest-not-first",
+            14 => "nxp-manifest-too-long",
             _ => "nxp-unknown",
         }
     }
@@ -133,6 +147,8 @@ impl PayloadError {
             | Self::NoImage { tlv }
             | Self::NoFactoryData { tlv }
             | Self::FactoryDataTooLong { tlv }
+            | Self::ManifestNotFirst { tlv }
+            | Self::ManifestTooLong { tlv }
             | Self::ValueTruncated { tlv, .. } => Some(tlv),
             Self::HeaderTruncated { .. }
             | Self::PayloadTruncated { .. }
@@ -183,6 +199,12 @@ impl fmt::Display for PayloadError {
                 "the factory data have {} bytes, at most {MAX_FACTORY_DATA_LEN} fit",
                 tlv.length
             ),
+            Self::ManifestNotFirst { .. } => f.write_str("a manifest has to be the first part"),
+            Self::ManifestTooLong { tlv } => write!(
+                f,
+                "the manifest has {} bytes, at most {MAX_MANIFEST_LEN} can be",
+                tlv.length
+            ),
             Self::HeaderTruncated { offset, found } => write!(
                 f,
                 "payload offset {offset}: {found} bytes at the end, too few for another part"
@@ -208,12 +230,12 @@ mod tests {
 
     #[test]
     fn every_code_has_its_own_word() {
-        let words: Vec<_> = (1..=12).map(PayloadError::token).collect();
+        let words: Vec<_> = (1..=14).map(PayloadError::token).collect();
         for (index, word) in words.iter().enumerate() {
             assert_ne!(*word, "nxp-unknown");
             assert!(!words[..index].contains(word), "{word} twice");
         }
         assert_eq!(PayloadError::token(0), "nxp-unknown");
-        assert_eq!(PayloadError::token(13), "nxp-unknown");
+        assert_eq!(PayloadError::token(15), "nxp-unknown");
     }
 }

@@ -75,7 +75,7 @@ pub const fn clear_len(tag: u32) -> Option<usize> {
     match Content::of(tag) {
         Content::Application | Content::Bootloader => Some(DESCRIPTOR_LEN),
         Content::FactoryData => Some(0),
-        Content::Extra | Content::Custom | Content::Unassigned => None,
+        Content::Extra | Content::Custom | Content::Manifest | Content::Unassigned => None,
     }
 }
 

@@ -1,6 +1,9 @@
 //! A payload in pieces of any size.
 
-use super::{Content, DESCRIPTOR_LEN, MAX_FACTORY_DATA_LEN, PayloadError, TLV_HEADER_LEN, Tlv};
+use super::{
+    Content, DESCRIPTOR_LEN, MAX_FACTORY_DATA_LEN, MAX_MANIFEST_LEN, PayloadError, TLV_HEADER_LEN,
+    Tlv,
+};
 
 /// Parts of a payload that a reader keeps the tags of, unless it is told otherwise.
 pub const MAX_TLVS: usize = 32;
@@ -21,7 +24,7 @@ pub struct Rules {
     pub tags: Tags,
     /// Accept a tag that comes twice. Whoever does has to know what that means.
     pub duplicates: bool,
-    /// Accept an application or boot loader without image, and factory data of any length.
+    /// Accept an application or boot loader without image, factory data of any length, a manifest anywhere.
     pub any_length: bool,
 }
 
@@ -196,6 +199,17 @@ impl<const N: usize> PayloadReader<N> {
         self.position
     }
 
+    /// Passes over the next bytes of the present value, which whoever reads has from elsewhere; at most to its end. Says how many.
+    pub fn skip(&mut self, bytes: u32) -> u32 {
+        let State::Value { left, .. } = &mut self.state else {
+            return 0;
+        };
+        let skipped = bytes.min(*left);
+        *left = left.saturating_sub(skipped);
+        self.position = self.position.saturating_add(u64::from(skipped));
+        skipped
+    }
+
     fn value<'d>(&mut self, tlv: Tlv, left: u32, input: &mut &'d [u8]) -> Event<'d> {
         let (piece, rest) = input
             .split_at_checked(left as usize)
@@ -273,6 +287,10 @@ impl<const N: usize> PayloadReader<N> {
             Content::FactoryData if length == 0 => Err(PayloadError::NoFactoryData { tlv }),
             Content::FactoryData if length > MAX_FACTORY_DATA_LEN => {
                 Err(PayloadError::FactoryDataTooLong { tlv })
+            }
+            Content::Manifest if tlv.offset > 0 => Err(PayloadError::ManifestNotFirst { tlv }),
+            Content::Manifest if length > MAX_MANIFEST_LEN => {
+                Err(PayloadError::ManifestTooLong { tlv })
             }
             _ => Ok(()),
         }

@@ -15,3 +15,6 @@ pub const LAST_EXTRA: u32 = 11;
 pub const LAST_RESERVED: u32 = 99;
 /// The first tag for custom parts.
 pub const FIRST_CUSTOM: u32 = 100;
+/// [Airlift's own part](super::Manifest), the first of a payload: the bytes `ALMF`. Far above any number that somebody would count up to from
+/// [`FIRST_CUSTOM`], as NXP's examples do, and nothing that a small number in a wrong byte order could become.
+pub const MANIFEST: u32 = u32::from_le_bytes(*b"ALMF");

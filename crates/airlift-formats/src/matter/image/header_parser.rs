@@ -77,6 +77,12 @@ impl<'b> HeaderParser<'b> {
         read(self.failure, self.position, fixed, self.buffer, &self.rules)
     }
 
+    /// Gives the buffer back, for what follows the header.
+    #[must_use]
+    pub const fn into_buffer(self) -> &'b mut [u8; MAX_HEADER_LEN] {
+        self.buffer
+    }
+
     /// The first 16 bytes; zeros where they have not come yet.
     #[must_use]
     pub const fn fixed(&self) -> FixedHeader {

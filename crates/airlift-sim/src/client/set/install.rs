@@ -4,7 +4,7 @@ use airlift_device::notify::esp_http::Method;
 use airlift_device::set::{Sequence, SetDownload, SetState};
 use airlift_device::verify::EspApp;
 use airlift_device::{Error as EngineError, Offer, Refusal};
-use airlift_formats::matter::image::MAX_HEADER_LEN;
+use airlift_formats::matter::image::{MAX_HEADER_LEN, OtaImageError};
 use airlift_formats::nxp::Content;
 use sha2::{Digest as _, Sha256};
 
@@ -336,6 +336,15 @@ impl Running<'_> {
         };
         match came {
             Err(EngineError::Refused(refusal)) => Ok(Came::Refused(Blame { refusal, ..all })),
+            // All that was offered is here: the image ends too early by itself, and no other download brings more of it.
+            Err(EngineError::Incomplete { have, want }) => {
+                let refusal = Refusal::from(OtaImageError::Truncated {
+                    needed: want.into(),
+                    found: have.into(),
+                    in_header: false,
+                });
+                Ok(Came::Refused(Blame { refusal, ..all }))
+            }
             came => Ok(came?),
         }
     }

@@ -1,0 +1,194 @@
+//! What the device can truthfully say of the last set.
+
+use super::super::install::BootControl;
+use super::super::journal::{Phase, Record, Subject};
+use super::super::updater::Updater;
+use super::super::{NorFlash, dual};
+use super::list::bit;
+use super::{CUSTOM, PRESENT, Parts};
+use crate::Error;
+
+/// What the device can truthfully say of the last set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetState {
+    /// There was none.
+    None,
+    /// All parts are in place, and the app of the set waits to be tried: [`Updater::activate`](crate::Updater::activate) and restart, before anything else is done.
+    Applied,
+    /// The app of the set runs, on trial: confirm or reject it; a reset undoes the set.
+    OnTrial,
+    /// It could not be finished or undone yet: the flash or a processor failed, more than once. What is where, [`Updater::set_part`](crate::Updater::set_part) says, and why,
+    /// [`Updater::set_failure`](crate::Updater::set_failure); the next boot goes on, unless the set is [given up](crate::Updater::give_up_set).
+    Stuck,
+    /// Every part is what the set brought.
+    Done {
+        /// Digest of the set, and whether that was [reported](crate::Updater::set_reported).
+        sha256: [u8; 32],
+        /// See there.
+        reported: bool,
+    },
+    /// Every part is what it was before.
+    Reverted {
+        /// Digest of the set.
+        sha256: [u8; 32],
+        /// Tag of the part that could not be applied; 0: the app did not stay.
+        tag: u32,
+        /// Whether it was [reported](crate::Updater::set_reported).
+        reported: bool,
+    },
+    /// Its parts need not be one world: it was applied in sequence, and either is not finished or has an app in it; or it was
+    /// [given up](crate::Updater::give_up_set). What is where, [`Updater::set_part`](crate::Updater::set_part) says.
+    Partly {
+        /// Digest of the set.
+        sha256: [u8; 32],
+        /// Whether it was [reported](crate::Updater::set_reported).
+        reported: bool,
+    },
+}
+
+/// What is where a part of a set belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// What was there before the set.
+    Old,
+    /// What the set brought. A part that was there before the set is what it brought, too.
+    New,
+    /// Neither as a whole: a partition that was being written when the flash failed.
+    Neither,
+    /// The engine does not know: a processor could not do its step, or was not asked for its result.
+    Unknown,
+}
+
+/// One part of the last set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartReport {
+    /// Its tag.
+    pub tag: u32,
+    /// What is in its place.
+    pub holds: Holds,
+}
+
+/// Why a set was not applied as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetFailure {
+    /// The tag of the part that could not be applied. 0: the app did not stay.
+    pub tag: u32,
+    /// Why, as [`Refusal::code`](crate::Refusal::code) has it; of an app that did not stay, its own reason, see [`Outcome`](crate::Outcome).
+    pub reason: u8,
+}
+
+#[dual(AFIT)]
+impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
+    /// What the device can truthfully say of the last set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if the journal cannot be read any more.
+    pub async fn set_state(&mut self) -> Result<SetState, Error<F::Error>> {
+        let Some(set) = self.journal.find(&mut self.flash, Subject::SET).await? else {
+            return Ok(SetState::None);
+        };
+        let (sha256, reported) = (set.sha256, set.reported);
+        Ok(match set.phase {
+            Phase::Done => SetState::Done { sha256, reported },
+            Phase::Reverted => SetState::Reverted {
+                sha256,
+                tag: set.progress,
+                reported,
+            },
+            Phase::Partly => SetState::Partly { sha256, reported },
+            Phase::Committed => {
+                let parts = self.set_parts().await;
+                match self.app_of(&parts) {
+                    Some(Phase::Staged | Phase::Armed) => SetState::Applied,
+                    Some(Phase::OnTrial | Phase::Confirming | Phase::Rejecting) => {
+                        SetState::OnTrial
+                    }
+                    _ => SetState::Stuck,
+                }
+            }
+            _ => SetState::Stuck,
+        })
+    }
+
+    /// Why the last set was not applied as a whole; `None`: it was, or is on its way.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_state`](Self::set_state).
+    pub async fn set_failure(&mut self) -> Result<Option<SetFailure>, Error<F::Error>> {
+        let set = self.journal.find(&mut self.flash, Subject::SET).await?;
+        let failed = set.filter(|set| match set.phase {
+            Phase::Reverting | Phase::Reverted => true,
+            Phase::Partly => set.reason != 0,
+            _ => false,
+        });
+        Ok(failed.map(|set| SetFailure {
+            tag: set.progress,
+            reason: set.reason,
+        }))
+    }
+
+    /// One part of the last set, in the order in which they are applied; `None` behind the last.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_state`](Self::set_state).
+    pub async fn set_part(&mut self, index: usize) -> Result<Option<PartReport>, Error<F::Error>> {
+        let Some(set) = self.journal.find(&mut self.flash, Subject::SET).await? else {
+            return Ok(None);
+        };
+        let parts = self.set_parts().await;
+        let Some((tag, subject)) = parts.get(index) else {
+            return Ok(None);
+        };
+        let holds = match (set.phase, subject) {
+            (Phase::Done, _) | (_, PRESENT) => Holds::New,
+            (Phase::Reverted, _) => Holds::Old,
+            (_, CUSTOM) => self.custom_holds(&set, &parts, index),
+            (_, Subject::APP) => match self.app_of(&parts) {
+                Some(Phase::OnTrial | Phase::Confirming | Phase::Rejecting | Phase::Confirmed) => {
+                    Holds::New
+                }
+                _ => Holds::Old,
+            },
+            _ => {
+                let record = self.journal.find(&mut self.flash, subject).await?;
+                record.map_or(Holds::Unknown, |record| match record.phase {
+                    Phase::Replaced | Phase::Updated => Holds::New,
+                    _ if record.is_damaged() => Holds::Neither,
+                    _ => Holds::Old,
+                })
+            }
+        };
+        Ok(Some(PartReport { tag, holds }))
+    }
+
+    /// A processor's part is what its last step has made of it, if that was done.
+    fn custom_holds(&self, set: &Record, parts: &Parts, index: usize) -> Holds {
+        let left = set.parts_left();
+        let is_left = left & bit(index) != 0;
+        match set.phase {
+            // The app waits until everything else is there.
+            Phase::Committed => match self.app_of(parts) {
+                Some(Phase::Held) | None => Holds::Unknown,
+                Some(_) => Holds::New,
+            },
+            Phase::Reverting if !is_left => Holds::Old,
+            Phase::Partly if !is_left => match set.gone {
+                true => Holds::Old,
+                false => Holds::New,
+            },
+            // In sequence: what comes behind the one that failed was not begun.
+            Phase::Partly if !set.gone && left & (bit(index) - 1) != 0 => Holds::Old,
+            _ => Holds::Unknown,
+        }
+    }
+
+    /// How far the app of the set is, if there is one and the journal still speaks of it.
+    pub(super) fn app_of(&self, parts: &Parts) -> Option<Phase> {
+        let app = self.journal.current()?;
+        parts.has_app(&app.sha256).then_some(app.phase)
+    }
+}

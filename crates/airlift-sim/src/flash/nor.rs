@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::fault::{Fault, Faults};
 use super::power::{Power, Trace};
 use super::random::SplitMix64;
 use super::store::Store;
@@ -34,6 +35,7 @@ pub struct Nor {
     store: Store,
     flags: Vec<u8>,
     power: Power,
+    faults: Faults,
     last_cut: Option<CutReport>,
     statistics: Statistics,
     sector_erases: Vec<u32>,
@@ -101,6 +103,7 @@ impl Nor {
                 on: true,
                 armed: None,
             },
+            faults: Faults::default(),
             last_cut: None,
             statistics: Statistics::default(),
             sector_erases: vec![0; geometry.size() / geometry.sector()],
@@ -129,6 +132,7 @@ impl Nor {
                 on: self.power.on,
                 armed: None,
             },
+            faults: self.faults,
             last_cut: self.last_cut,
             statistics: self.statistics,
             sector_erases: self.sector_erases.clone(),
@@ -169,6 +173,14 @@ impl Nor {
         check_aligned(offset, bytes.len(), word)?;
         let first = start / word;
         let words = bytes.len() / word;
+        let fails = match words {
+            0 => None,
+            _ => self.faults.strike(start / self.geometry.sector()),
+        };
+        let failed = FlashError::Failed { offset };
+        if fails == Some(false) {
+            return Err(failed);
+        }
         // A refused word is not an operation: nothing happens to it, with or without power.
         let accepted = match self.model {
             Model::Once => self.flags[first..first + words]
@@ -238,7 +250,7 @@ impl Nor {
                 offset: ((first + accepted) * word) as u32,
             });
         }
-        Ok(())
+        fails.map_or(Ok(()), |_| Err(failed))
     }
 
     /// Erases the sectors from `from` up to but not including `to`, in order.
@@ -264,6 +276,13 @@ impl Nor {
 
     fn erase_sector(&mut self, start: usize) -> Result<(), FlashError> {
         let (word, sector) = (self.geometry.word(), self.geometry.sector());
+        let fails = self.faults.strike(start / sector);
+        let failed = FlashError::Failed {
+            offset: start as u32,
+        };
+        if fails == Some(false) {
+            return Err(failed);
+        }
         let operation = Operation::Erase {
             offset: start as u32,
         };
@@ -312,7 +331,8 @@ impl Nor {
         self.elapsed_ns += self.timing.erase_sector_us * 1000;
         self.record(operation);
         self.written(start, sector)?;
-        self.check_power()
+        self.check_power()?;
+        fails.map_or(Ok(()), |_| Err(failed))
     }
 
     fn program_flags(&mut self, index: usize) {
@@ -391,6 +411,19 @@ impl Nor {
     #[must_use]
     pub fn last_cut(&self) -> Option<CutReport> {
         self.last_cut
+    }
+}
+
+/// Errors without a power cut.
+impl Nor {
+    /// Makes an operation fail; counting starts now. See [`Fault`].
+    pub fn fail(&mut self, fault: Fault) {
+        self.faults.arm(fault);
+    }
+
+    /// What failed until now works again, if it is not worn out.
+    pub fn reset(&mut self) {
+        self.faults.reset();
     }
 }
 

@@ -39,6 +39,7 @@
 
 mod block_on;
 mod error;
+mod fault;
 mod geometry;
 mod nor;
 mod power;
@@ -50,9 +51,10 @@ mod typed;
 
 pub use block_on::block_on;
 pub use error::{FlashError, FlashFileError};
+pub use fault::{Fault, FaultExtent};
 pub use geometry::{Geometry, GeometryError, Model, Timing};
 pub use nor::{Nor, WordState};
 pub use power::{Cut, CutGrain, CutKind, CutReport, Operation, Trace};
 pub use statistics::Statistics;
 pub use torn::{Effect, EraseEffect, ProgramEffect};
-pub use typed::{Flash, GeometryMismatch, SUPPORTED_GEOMETRIES, SimFlash};
+pub use typed::{Flash, GeometryMismatch, SUPPORTED_GEOMETRIES, SimFlash, Window};

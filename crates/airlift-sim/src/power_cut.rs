@@ -19,5 +19,5 @@ pub use judge::{Judge, Loss};
 pub use machine::{EspMachine, GenericMachine, Machine, Power, Started};
 pub use partitions::{Change, How, PartitionScenario, PartitionWorld, Where};
 pub use run::{App, Scenario, Step, World};
-pub use sets::{SetScenario, SetStep, SetWorld};
+pub use sets::{Comes, FaultTally, SAME, SetScenario, SetStep, SetWorld, fault_sweep, live_with};
 pub use sweep::{Life, Plan, Tally, replay, sweep};

@@ -7,7 +7,8 @@ mod sweep_table;
 
 use airlift_formats::esp::otadata::Build;
 use airlift_sim::power_cut::{
-    App, EspMachine, GenericMachine, Machine, Plan, SetScenario, SetStep, SetWorld, Tally,
+    App, Comes, EspMachine, GenericMachine, Machine, Plan, SAME, SetScenario, SetStep, SetWorld,
+    Tally,
 };
 use sweep_table::{Row, by_call, by_word, full};
 
@@ -48,6 +49,47 @@ const SCENARIOS: &[SetScenario] = &[
             set(App::Confirms, 2000, &[1000, 1100]),
         ],
     ),
+    line(
+        "an app, a part and another flash",
+        &[set(App::Confirms, 3000, &[1500]).custom(1100)],
+    ),
+    line(
+        "another flash alone, then with an app that rejects itself",
+        &[
+            parts(&[]).custom(1300),
+            set(App::Rejects, 2000, &[900]).custom(700),
+        ],
+    ),
+    line(
+        "an image with everything, resumed",
+        &[set(App::Confirms, 3000, &[1500, 900])
+            .custom(1100)
+            .comes(Comes::Image)],
+    ),
+    line(
+        "a manifest, then one with half of it unchanged",
+        &[
+            set(App::Confirms, 3000, &[1500, 900])
+                .custom(1100)
+                .comes(Comes::Manifest),
+            set(App::Confirms, 2500, &[800, SAME])
+                .custom(SAME)
+                .comes(Comes::Manifest),
+        ],
+    ),
+    line(
+        "a manifest with an unchanged app, then everything unchanged",
+        &[
+            parts(&[SAME, 900]).custom(800).comes(Comes::Manifest),
+            parts(&[SAME, SAME]).custom(SAME).comes(Comes::Manifest),
+        ],
+    ),
+    line(
+        "an image with unchanged parts and an app that rejects itself",
+        &[set(App::Rejects, 3000, &[SAME, 900])
+            .custom(800)
+            .comes(Comes::Image)],
+    ),
 ];
 
 const fn line(name: &'static str, steps: &'static [SetStep]) -> SetScenario {
@@ -57,12 +99,17 @@ const fn line(name: &'static str, steps: &'static [SetStep]) -> SetScenario {
 const fn set(app: App, length: usize, parts: &'static [usize]) -> SetStep {
     SetStep {
         app: Some((app, length)),
-        parts,
+        ..self::parts(parts)
     }
 }
 
 const fn parts(parts: &'static [usize]) -> SetStep {
-    SetStep { app: None, parts }
+    SetStep {
+        app: None,
+        parts,
+        custom: None,
+        comes: Comes::Parts,
+    }
 }
 
 fn row<M: Machine, const W: usize, const S: usize>(board: &str, machine: &M) {

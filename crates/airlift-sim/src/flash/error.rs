@@ -43,6 +43,12 @@ pub enum FlashError {
         /// Start of the first such word of the call.
         offset: u32,
     },
+    /// The flash reports that it could not do it: see [`Fault`](super::Fault).
+    #[error("the flash failed at {offset:#x}")]
+    Failed {
+        /// Start of the write, or of the sector.
+        offset: u32,
+    },
     /// The file behind the flash could not be written.
     #[error("the flash file cannot be written: {0}")]
     File(io::ErrorKind),

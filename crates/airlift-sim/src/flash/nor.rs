@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::fault::{Fault, Faults};
 use super::power::{Supply, Trace};
 use super::random::SplitMix64;
 use super::store::Store;
@@ -34,6 +35,7 @@ pub struct Nor {
     store: Store,
     flags: Vec<u8>,
     supply: Supply,
+    faults: Faults,
     statistics: Statistics,
     sector_erases: Vec<u32>,
     elapsed_ns: u64,
@@ -97,6 +99,7 @@ impl Nor {
             model,
             timing: Timing::default(),
             supply: Supply::new(true, None),
+            faults: Faults::default(),
             statistics: Statistics::default(),
             sector_erases: vec![0; geometry.size() / geometry.sector()],
             elapsed_ns: 0,
@@ -121,6 +124,7 @@ impl Nor {
             store: Store::memory(self.store.cells().to_vec()),
             flags: self.flags.clone(),
             supply: Supply::new(self.has_power(), self.last_cut()),
+            faults: self.faults,
             statistics: self.statistics,
             sector_erases: self.sector_erases.clone(),
             elapsed_ns: self.elapsed_ns,
@@ -160,6 +164,14 @@ impl Nor {
         check_aligned(offset, bytes.len(), word)?;
         let first = start / word;
         let words = bytes.len() / word;
+        let fails = match words {
+            0 => None,
+            _ => self.faults.strike(start / self.geometry.sector()),
+        };
+        let failed = FlashError::Failed { offset };
+        if fails == Some(false) {
+            return Err(failed);
+        }
         // A refused word is not an operation: nothing happens to it, with or without power.
         let accepted = match self.model {
             Model::Once => self.flags[first..first + words]
@@ -229,7 +241,7 @@ impl Nor {
                 offset: ((first + accepted) * word) as u32,
             });
         }
-        Ok(())
+        fails.map_or(Ok(()), |_| Err(failed))
     }
 
     /// Erases the sectors from `from` up to but not including `to`, in order.
@@ -255,6 +267,13 @@ impl Nor {
 
     fn erase_sector(&mut self, start: usize) -> Result<(), FlashError> {
         let (word, sector) = (self.geometry.word(), self.geometry.sector());
+        let fails = self.faults.strike(start / sector);
+        let failed = FlashError::Failed {
+            offset: start as u32,
+        };
+        if fails == Some(false) {
+            return Err(failed);
+        }
         let operation = Operation::Erase {
             offset: start as u32,
         };
@@ -303,7 +322,8 @@ impl Nor {
         self.elapsed_ns += self.timing.erase_sector_us * 1000;
         self.record(operation);
         self.written(start, sector)?;
-        self.check_power()
+        self.check_power()?;
+        fails.map_or(Ok(()), |_| Err(failed))
     }
 
     fn program_flags(&mut self, index: usize) {
@@ -388,6 +408,19 @@ impl Nor {
     #[must_use]
     pub fn last_cut(&self) -> Option<CutReport> {
         self.supply.lock().last_cut
+    }
+}
+
+/// Errors without a power cut.
+impl Nor {
+    /// Makes an operation fail; counting starts now. See [`Fault`].
+    pub fn fail(&mut self, fault: Fault) {
+        self.faults.arm(fault);
+    }
+
+    /// What failed until now works again, if it is not worn out.
+    pub fn reset(&mut self) {
+        self.faults.reset();
     }
 }
 

@@ -69,6 +69,73 @@ impl<const WORD: usize, const SECTOR: usize> SimFlash<WORD, SECTOR> {
     pub fn flash(&self) -> &Flash {
         &self.0
     }
+
+    /// A part of it, `len` bytes from `start` on, as a flash of its own: another chip, whose power goes at the same instant, and whose operations are
+    /// counted together with those of this one.
+    #[must_use]
+    pub fn window(&self, start: u32, len: u32) -> Window<WORD, SECTOR> {
+        Window {
+            flash: self.clone(),
+            start,
+            len,
+        }
+    }
+}
+
+/// See [`SimFlash::window`].
+#[derive(Debug, Clone)]
+pub struct Window<const WORD: usize, const SECTOR: usize> {
+    flash: SimFlash<WORD, SECTOR>,
+    start: u32,
+    len: u32,
+}
+
+impl<const WORD: usize, const SECTOR: usize> Window<WORD, SECTOR> {
+    fn place(&self, offset: u32, len: usize) -> Result<u32, FlashError> {
+        let outside = FlashError::OutOfBounds {
+            offset,
+            len,
+            size: self.len as usize,
+        };
+        let end = u64::from(offset) + len as u64;
+        if end > u64::from(self.len) {
+            return Err(outside);
+        }
+        Ok(self.start + offset)
+    }
+}
+
+impl<const WORD: usize, const SECTOR: usize> blocking::ErrorType for Window<WORD, SECTOR> {
+    type Error = FlashError;
+}
+
+impl<const WORD: usize, const SECTOR: usize> nonblocking::ReadNorFlash for Window<WORD, SECTOR> {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        let place = self.place(offset, bytes.len())?;
+        self.flash.flash().lock().read(place, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.len as usize
+    }
+}
+
+impl<const WORD: usize, const SECTOR: usize> nonblocking::NorFlash for Window<WORD, SECTOR> {
+    const WRITE_SIZE: usize = WORD;
+    const ERASE_SIZE: usize = SECTOR;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        let len = to.saturating_sub(from);
+        let place = self.place(from, len as usize)?;
+        self.flash.flash().lock().erase(place, place + len)
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        let place = self.place(offset, bytes.len())?;
+        self.flash.flash().lock().write(place, bytes)
+    }
 }
 
 impl<const WORD: usize, const SECTOR: usize> blocking::ErrorType for SimFlash<WORD, SECTOR> {

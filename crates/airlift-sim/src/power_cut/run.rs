@@ -478,7 +478,7 @@ impl<M: Machine, const W: usize, const S: usize> Life for World<'_, M, W, S> {
 }
 
 /// The stretch that a cut can cost: see `docs/journal.md`.
-fn stride<const W: usize, const S: usize>(length: u32) -> u64 {
+pub(super) fn stride<const W: usize, const S: usize>(length: u32) -> u64 {
     Journal::stride::<SimFlash<W, S>>(length).into()
 }
 

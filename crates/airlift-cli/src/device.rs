@@ -4,6 +4,7 @@ mod config;
 mod enroll;
 mod flash;
 mod image;
+mod jobs;
 mod new;
 mod revoke;
 mod run;

@@ -149,6 +149,32 @@ impl Screen {
                 }
                 ("notify", quiet, text)
             }
+            Event::Connected {
+                server,
+                thing,
+                version,
+            } => (
+                "notify",
+                quiet,
+                format!("{server} knows {thing}, which runs {version}: is there a job?"),
+            ),
+            Event::TryingAgain { seconds, message } => {
+                ("notify", Look::warn, format!("{message}; again in {seconds} s"))
+            }
+            Event::NoJob => ("notify", quiet, "no job".to_owned()),
+            Event::Job { job, size } => {
+                let size = output::size((*size).into());
+                ("notify", Look::name, format!("job {job}: {size}"))
+            }
+            Event::JobTold { status, details, .. } => {
+                let paint: Paint = match status.as_str() {
+                    "SUCCEEDED" => Look::good,
+                    "FAILED" | "REJECTED" => Look::bad,
+                    _ => quiet,
+                };
+                let text = format!("{status} {details}");
+                ("report", paint, text.trim_end().to_owned())
+            }
             Event::UpToDate => ("notify", quiet, "304: nothing new".to_owned()),
             Event::Later {
                 status,

@@ -44,7 +44,7 @@ pub use device::{Counters, Running, VirtualDevice};
 pub use error::DeviceError;
 pub use event::Event;
 pub use faults::{Faults, PowerCut};
-pub use mqtt::{Credentials, MqttAddress};
+pub use mqtt::{Credentials, JobEnd, JobSettings, MqttAddress, Worked};
 pub use identity::{Identity, IdentityError};
 pub use plan::{PartitionPlan, PlanError, PlanProblem, RiskPlan, RoomPlan, SchemePlan};
 pub use poll::{Polled, Settled};

@@ -1,7 +1,8 @@
 //! `airlift device run`: a virtual device that asks a server for updates.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use airlift_sim::client::{
 };
 use anyhow::bail;
 
+use super::jobs::{self, MqttArgs};
 use super::new;
 use super::settings::Settings;
 use super::web::Desk;
@@ -36,19 +38,24 @@ pub(crate) struct Args {
         env = "AIRLIFT_SERVER",
         help = "Address of the server [default: http://127.0.0.1:8080]"
     )]
-    pub(super) server: Option<ServerAddress>,
+    pub(super) server: Option<Address>,
+    /// How the device learns of updates: it asks (http), or is told by jobs (mqtt) [default: what the address says]
+    #[arg(long, value_enum)]
+    pub(super) protocol: Option<Protocol>,
     /// Organization that the device belongs to
-    #[arg(long, value_name = "NAME", required_unless_present = "config")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["config", "thing"])]
     pub(super) org: Option<String>,
     /// Project that the device belongs to
-    #[arg(long, value_name = "NAME", required_unless_present = "config")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["config", "thing"])]
     pub(super) project: Option<String>,
     /// Name of this device
-    #[arg(long, value_name = "NODE", required_unless_present = "config")]
+    #[arg(long, value_name = "NODE", required_unless_present_any = ["config", "thing"])]
     pub(super) node: Option<String>,
     /// Kind of device
-    #[arg(long, value_name = "KEY", required_unless_present = "config")]
+    #[arg(long, value_name = "KEY", required_unless_present_any = ["config", "thing"])]
     pub(super) key: Option<String>,
+    #[command(flatten)]
+    pub(super) mqtt: MqttArgs,
     /// Ask once, see the update through if there is one, and exit: 0 if all is well, 1 if not
     #[arg(long)]
     pub(super) once: bool,
@@ -97,15 +104,39 @@ pub(crate) struct Args {
     pub(super) fail_self_test: bool,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let settings = Settings::of(args)?;
-    let is_new = !settings.flash.exists();
-    if is_new {
-        let table = default_table(new::USUAL_SIZE as usize)?;
-        let app = new::built_in(settings.chip)?;
-        new::create(&settings.flash, new::USUAL_SIZE, &table, &app)?;
-        say_made(&settings);
+/// How a device learns of updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Protocol {
+    /// It asks, as ESP32 update clients do
+    Http,
+    /// It is told by AWS IoT Jobs, and fetches blocks of streams
+    Mqtt,
+}
+
+/// The address of a server, of either kind.
+#[derive(Debug, Clone)]
+pub(super) enum Address {
+    Http(ServerAddress),
+    Mqtt(MqttAddress),
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        match text.split_once("://") {
+            Some(("mqtt" | "mqtts", _)) => text.parse().map(Self::Mqtt),
+            _ => text.parse().map(Self::Http),
+        }
     }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if jobs::is_meant(args) {
+        return jobs::run(args);
+    }
+    let settings = Settings::of(args)?;
+    make_if_new(&settings.flash, settings.chip, settings.json)?;
     let (identity, server) = (settings.identity.clone(), settings.server.clone());
     let mut device = VirtualDevice::open(&settings.flash, identity, server)?;
     settings.apply(&mut device)?;
@@ -142,9 +173,16 @@ pub(super) fn observer(json: bool) -> impl FnMut(&Event) {
     }
 }
 
-fn say_made(settings: &Settings) {
-    let (flash, version) = (settings.flash.display(), new::BUILT_IN_VERSION);
-    output::print(&if settings.json {
+/// Makes a device with a built-in app, if there is none.
+pub(super) fn make_if_new(flash: &Path, chip: ChipId, json: bool) -> anyhow::Result<()> {
+    if flash.exists() {
+        return Ok(());
+    }
+    let table = default_table(new::USUAL_SIZE as usize)?;
+    let app = new::built_in(chip)?;
+    new::create(flash, new::USUAL_SIZE, &table, &app)?;
+    let (flash, version) = (flash.display(), new::BUILT_IN_VERSION);
+    output::print(&if json {
         let made =
             serde_json::json!({ "event": "made", "flash": flash.to_string(), "version": version });
         format!("{made}\n")
@@ -154,9 +192,10 @@ fn say_made(settings: &Settings) {
             "{flash} did not exist: made a virtual device, {size} of flash, app version {version}\n"
         )
     });
+    Ok(())
 }
 
-fn outcome(settled: &Settled) -> anyhow::Result<()> {
+pub(super) fn outcome(settled: &Settled) -> anyhow::Result<()> {
     match settled {
         Settled::UpToDate | Settled::Updated { .. } | Settled::PartitionsUpdated { .. } => Ok(()),
         Settled::RolledBack { version } => {
@@ -164,6 +203,9 @@ fn outcome(settled: &Settled) -> anyhow::Result<()> {
         }
         Settled::Refused { reason } => bail!(
             "an image was refused ({reason}) and the server was told; what ran before runs on"
+        ),
+        Settled::JobFailed { status, reason } => bail!(
+            "the job ended as {status} ({reason}) and the server was told; what ran before runs on"
         ),
         Settled::Later { retry_after } => match retry_after {
             Some(seconds) => bail!("the server is busy; try again in {seconds} s"),
@@ -215,6 +257,6 @@ fn run_for_ever(
     Ok(())
 }
 
-fn report_passing(error: &DeviceError, interval: Duration) {
+pub(super) fn report_passing(error: &DeviceError, interval: Duration) {
     eprintln!("airlift: {error}; trying again in {interval:?}");
 }

@@ -13,7 +13,7 @@ use airlift_sim::flash::{Cut, CutKind};
 use anyhow::{Context, anyhow, bail};
 
 use super::config::File;
-use super::run::Args;
+use super::run::{Address, Args};
 use super::set;
 use super::web::WebSettings;
 use crate::output;
@@ -55,7 +55,10 @@ impl Settings {
                 .with_context(|| missing(key, config))
         };
         let server = match (&args.server, &file.server) {
-            (Some(server), _) => server.clone(),
+            (Some(Address::Http(server)), _) => server.clone(),
+            (Some(Address::Mqtt(server)), _) => {
+                bail!("{server} is the address of an MQTT server: use --protocol mqtt")
+            }
             (None, Some(text)) => text.parse().map_err(|error| in_file("server", &error))?,
             (None, None) => USUAL_SERVER.parse()?,
         };
@@ -148,7 +151,7 @@ impl Settings {
 }
 
 /// At a byte of an image, or at an operation of the flash.
-fn power_cut(byte: Option<u32>, operation: Option<u64>) -> anyhow::Result<Option<PowerCut>> {
+pub(super) fn power_cut(byte: Option<u32>, operation: Option<u64>) -> anyhow::Result<Option<PowerCut>> {
     match (byte, operation) {
         (Some(_), Some(_)) => {
             bail!("the power fails once: give power-cut-at or power-cut-at-operation")

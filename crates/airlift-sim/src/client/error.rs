@@ -79,6 +79,9 @@ pub enum DeviceError {
         /// Its address.
         server: String,
     },
+    /// The service cannot be talked to, or does not send what it should.
+    #[error("{0}")]
+    Service(String),
     /// A certificate or a key cannot be used.
     #[error("{path}: {why}")]
     Credentials {
@@ -134,6 +137,7 @@ impl DeviceError {
             self,
             Self::Unreachable { .. }
                 | Self::Connection { .. }
+                | Self::Service(_)
                 | Self::Http(_)
                 | Self::Answer(_)
                 | Self::NoDigest

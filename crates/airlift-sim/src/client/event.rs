@@ -31,6 +31,40 @@ pub enum Event {
         /// What it tells of the last update: `confirmed`, `refused`, ...
         report: Option<&'static str>,
     },
+    /// The device is connected to an MQTT server.
+    Connected {
+        /// Its address.
+        server: String,
+        /// Who the device is there.
+        thing: String,
+        /// Version that runs.
+        version: String,
+    },
+    /// The connection to the server is tried again, because something depends on it.
+    TryingAgain {
+        /// After so many seconds.
+        seconds: u64,
+        /// Why.
+        message: String,
+    },
+    /// There is no job.
+    NoJob,
+    /// There is a job.
+    Job {
+        /// Its identifier.
+        job: String,
+        /// Bytes of its files.
+        size: u32,
+    },
+    /// The server is told how a job goes.
+    JobTold {
+        /// Its identifier.
+        job: String,
+        /// `IN_PROGRESS`, `SUCCEEDED`, `FAILED`, `REJECTED`.
+        status: String,
+        /// The details.
+        details: String,
+    },
     /// The server has nothing new.
     UpToDate,
     /// The server asks to come back later.
@@ -336,6 +370,21 @@ impl fmt::Display for Event {
                     None => Ok(()),
                 }
             }
+            Self::Connected {
+                server,
+                thing,
+                version,
+            } => write!(f, "notify    connected to {server} as {thing}, running version {version}"),
+            Self::TryingAgain { seconds, message } => {
+                write!(f, "notify    {message}; again in {seconds} s")
+            }
+            Self::NoJob => f.write_str("notify    no job"),
+            Self::Job { job, size } => write!(f, "notify    job {job}, {size} bytes"),
+            Self::JobTold {
+                job,
+                status,
+                details,
+            } => write!(f, "report    job {job}: {status} {details}"),
             Self::UpToDate => f.write_str("notify    nothing new"),
             Self::Later {
                 status,

@@ -3,10 +3,14 @@
 //! ```text
 //! address      where the server is, and who the device is there
 //! link         one connection, MQTT 3.1.1; tls: encrypted
+//! jobs         the engine's agent over it; watch: what happens, in words
 //! ```
 
 mod address;
+mod jobs;
 mod link;
 mod tls;
+mod watch;
 
 pub use address::{Credentials, MqttAddress};
+pub use jobs::{JobEnd, JobSettings, Worked};

@@ -69,6 +69,13 @@ pub enum Settled {
         /// The cause as one word.
         reason: &'static str,
     },
+    /// A job did not succeed, and the service was told.
+    JobFailed {
+        /// `FAILED` or `REJECTED`.
+        status: String,
+        /// The cause as one word, if there is one.
+        reason: String,
+    },
     /// The server asks to come back later.
     Later {
         /// Seconds to wait, if it says so.

@@ -22,6 +22,7 @@ use std::mem;
 
 use airlift_device::set::{Identity, Part, UnknownTags};
 
+pub(super) use external::Externals;
 use external::External;
 use notes::Notes;
 

@@ -109,6 +109,8 @@ pub enum Refusal {
     Manifest(ManifestError),
     /// A partition table that moves what the engine works with, or is no table.
     PartitionTable,
+    /// The signature is none over these bytes by a key that the device trusts.
+    Signature,
 }
 
 impl Refusal {
@@ -149,6 +151,7 @@ impl Refusal {
             Self::Flash => 104,
             // Up to 116.
             Self::Manifest(error) => 104 + error.code(),
+            Self::Signature => 117,
             // What is wrong with an encoding is more than fits into a byte beside the others.
             Self::Container(error) if error.code() >= 62 => 190,
             Self::Container(error) => 128 + error.code(),
@@ -197,6 +200,7 @@ impl Refusal {
             103 => "factory-data",
             104 => "flash",
             code @ 105..=116 => ManifestError::token(code - 104),
+            117 => "signature",
             190 => "header-encoding",
             code if code >= 192 => PayloadError::token(code - 192),
             code if code >= 128 => OtaImageError::token(code - 128),
@@ -260,6 +264,7 @@ impl fmt::Display for Refusal {
             Self::Processor { tag } => write!(f, "the processor of the tag {tag} could not stage, apply or revert its part"),
             Self::Flash => f.write_str("the flash failed while a part of the set was applied or put back"),
             Self::Manifest(error) => error.fmt(f),
+            Self::Signature => f.write_str("the signature is not one over this image by a key that the device trusts"),
             Self::PartitionTable => f.write_str("not a partition table that leaves the running app, the boot selection and the journal where they are"),
         }
     }

@@ -101,7 +101,7 @@ impl Part {
 }
 
 /// No two parts may have anything in common.
-fn check_parts(parts: &[Part]) -> Result<(), Refusal> {
+pub(crate) fn check_parts(parts: &[Part]) -> Result<(), Refusal> {
     if parts.len() > MAX_PARTS {
         return Err(Refusal::TooManyParts);
     }

@@ -8,7 +8,7 @@ use airlift_formats::esp::app_image::ChipId;
 use airlift_sim::client::{
     Credentials, Faults, JobEnd, JobSettings, MqttAddress, VirtualDevice, Worked,
 };
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use p256::pkcs8::DecodePublicKey as _;
 
@@ -169,9 +169,9 @@ fn job_settings(args: &Args) -> anyhow::Result<JobSettings> {
 /// The point of a public key in PEM, as SEC 1 has it.
 fn public_key(path: &Path) -> anyhow::Result<Vec<u8>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let key = p256::PublicKey::from_public_key_pem(&text).with_context(|| {
-        format!(
-            "{}: not a public key for P-256 in PEM; make it from the private one with `openssl ec -in KEY.pem -pubout`",
+    let key = p256::PublicKey::from_public_key_pem(&text).map_err(|error| {
+        anyhow!(
+            "{}: not a public key for P-256 in PEM; make it from the private one with `openssl ec -in KEY.pem -pubout` ({error})",
             path.display()
         )
     })?;

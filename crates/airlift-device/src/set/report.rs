@@ -112,6 +112,12 @@ impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
         })
     }
 
+    /// The digest of the last set.
+    pub(crate) async fn set_name(&mut self) -> Result<Option<[u8; 32]>, Error<F::Error>> {
+        let set = self.journal.find(&mut self.flash, Subject::SET).await?;
+        Ok(set.map(|set| set.sha256))
+    }
+
     /// Why the last set was not applied as a whole; `None`: it was, or is on its way.
     ///
     /// # Errors

@@ -50,10 +50,10 @@ pub(super) struct Unit {
     unknown: UnknownTags,
     policy: Policy,
     /// Parts in the device's own flash.
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
     /// Tag and place of each part, for reports.
     places: Vec<(u32, String)>,
-    externals: Vec<External>,
+    pub(super) externals: Vec<External>,
     notes: Notes,
     /// The digest of the set whose end was told to whoever watches.
     told: Option<[u8; 32]>,
@@ -76,7 +76,7 @@ impl Unit {
     }
 
     /// For as long as the engine works with them.
-    fn lend_externals(&mut self) -> Vec<External> {
+    pub(super) fn lend_externals(&mut self) -> Vec<External> {
         mem::take(&mut self.externals)
     }
 }

@@ -291,7 +291,7 @@ fn geometry(path: &Path, size: u32) -> Result<Geometry, FlashFileError> {
 }
 
 /// The processors of a device: as many as its configuration says.
-pub(super) struct Externals<'e>(pub(super) &'e mut [External]);
+pub(in super::super) struct Externals<'e>(pub(in super::super) &'e mut [External]);
 
 impl Externals<'_> {
     fn of(&mut self, tag: u32) -> Result<&mut External, Failed> {

@@ -19,6 +19,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::auth::Principal;
 use super::{Api, Problem};
@@ -102,7 +103,7 @@ pub(super) async fn update(
         .update(&thing, &job, request, |state, document, _| {
             let updated = Updated {
                 execution_state: state,
-                job_document: document.map(|document| document.get()),
+                job_document: document.map(RawValue::get),
             };
             Json(updated).into_response()
         });

@@ -270,7 +270,7 @@ impl AwsService {
         self.hear(thing);
         let mut seat = self.sit(thing).await?;
         let (number, was) = (update.number, seat.queue().of_job(job).cloned());
-        let outcome = match seat.try_act(|queue, now| queue.update(job, update, now)) {
+        let outcome = match seat.try_act(|queue, now| queue.update(job, &update, now)) {
             Ok(outcome) => outcome,
             Err(why) => {
                 seat.leave().await?;

@@ -175,7 +175,7 @@ impl AwsService {
         expected_version: Option<i64>,
         details: Option<Details>,
     ) -> Result<Execution, Refusal> {
-        let mut seat = self.sit(thing).await?;
+        let mut seat = self.sit_unasked(thing).await?;
         let was = seat.queue().of_job(job).cloned();
         let outcome = seat.try_act(|queue, now| {
             queue.cancel(job, force, expected_version, details.as_ref(), now)

@@ -347,7 +347,7 @@ impl AwsService {
 
     /// The message of a notice, of how things are now.
     pub(super) async fn notice(&self, thing: &Arc<Thing>, kind: Kind) -> Result<Bytes, Refusal> {
-        let seat = self.sit(thing).await?;
+        let seat = self.sit_unasked(thing).await?;
         let (queue, now) = (seat.queue(), seat.now);
         let message = match kind {
             Kind::List => json(&ListNotice::of(queue.pending(), now)),

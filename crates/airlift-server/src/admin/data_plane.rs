@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::auth::Principal;
 use super::{Api, Problem};
@@ -56,14 +57,14 @@ pub(super) async fn start_next(
     principal: Principal,
     Path((thing, job)): Path<(String, String)>,
     parameters: Asked,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Query(parameters) = parameters?;
     let thing = find(&api, principal, &thing, parameters.organization).await?;
     if job != NEXT {
         return Err(Problem::method_not_allowed());
     }
-    let request = Request::read(&body)?.start_next()?;
+    let request = Request::read(&body?)?.start_next()?;
     let answer = |next: Option<&Execution>, now| described(&thing, next, true, now);
     Ok(api.jobs.start_next(&thing, request, answer).await?)
 }
@@ -92,17 +93,17 @@ pub(super) async fn update(
     principal: Principal,
     Path((thing, job)): Path<(String, String)>,
     parameters: Asked,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Query(parameters) = parameters?;
     let thing = find(&api, principal, &thing, parameters.organization).await?;
-    let request = Request::read(&body)?.update()?;
+    let request = Request::read(&body?)?.update()?;
     let answer = api
         .jobs
         .update(&thing, &job, request, |state, document, _| {
             let updated = Updated {
                 execution_state: state,
-                job_document: document.map(|document| document.get()),
+                job_document: document.map(RawValue::get),
             };
             Json(updated).into_response()
         });

@@ -60,8 +60,7 @@ impl ListedJob {
     pub(super) fn new(job: &JobRow, counts: impl IntoIterator<Item = CountRow>) -> Self {
         let counts = counts.into_iter();
         let things: BTreeMap<_, _> = counts.map(|row| (row.status, row.executions)).collect();
-        let is_pending = |status: &&str| things.contains_key(*status);
-        let pending = ["QUEUED", "IN_PROGRESS"].iter().any(|s| is_pending(s));
+        let pending = things.contains_key("QUEUED") || things.contains_key("IN_PROGRESS");
         Self {
             job_id: job.name.clone(),
             description: job.description.clone(),

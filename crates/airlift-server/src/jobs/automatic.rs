@@ -67,7 +67,7 @@ impl AwsService {
             Some(last) if last.status == Status::Succeeded && on_offer.is_silent => {
                 // It said so, and the registry does not know: the server crashed in that second.
                 self.note(thing, now, |device, state| {
-                    state.runs(device, &release, now)
+                    state.runs(device, &release, now);
                 });
                 return Ok(());
             }
@@ -154,7 +154,7 @@ impl AwsService {
                     organization_id: organization,
                     name: name.clone(),
                     description: format!("release {}, version {}", release.id, release.version),
-                    document: document::afr_ota(&stream, &[file.clone()]),
+                    document: document::afr_ota(&stream, std::slice::from_ref(&file)),
                     release_id: Some(release.id),
                     automatic: 1,
                     stream: Some(stream),

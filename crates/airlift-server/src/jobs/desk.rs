@@ -171,8 +171,25 @@ impl Drop for Turn<'_> {
 }
 
 impl AwsService {
-    /// Waits for a seat at the desk of that thing. What has timed out meanwhile has then ended.
+    /// Waits for a seat at the desk of that thing, for a request of it. What has timed out meanwhile has then ended.
     pub(super) async fn sit<'a>(&'a self, thing: &'a Arc<Thing>) -> Result<Seat<'a>, Refusal> {
+        let desk = self.desks.of(thing.id);
+        let ahead = desk.waiting.fetch_add(1, Ordering::Relaxed);
+        let _turn = Turn(&desk.waiting);
+        if ahead >= WAITING {
+            return Err(Refusal::new(
+                Code::RequestThrottled,
+                "too many requests of this thing are waiting: send the next one when one is answered",
+            ));
+        }
+        self.sit_down(thing, false).await
+    }
+
+    /// The same for something that the thing did not ask for: it waits for as long as it takes.
+    pub(super) async fn sit_unasked<'a>(
+        &'a self,
+        thing: &'a Arc<Thing>,
+    ) -> Result<Seat<'a>, Refusal> {
         self.sit_down(thing, false).await
     }
 
@@ -187,17 +204,7 @@ impl AwsService {
         anew: bool,
     ) -> Result<Seat<'a>, Refusal> {
         let desk = self.desks.of(thing.id);
-        let kept = {
-            let ahead = desk.waiting.fetch_add(1, Ordering::Relaxed);
-            let _turn = Turn(&desk.waiting);
-            if ahead >= WAITING {
-                return Err(Refusal::new(
-                    Code::RequestThrottled,
-                    "too many requests of this thing are waiting: send the next one when one is answered",
-                ));
-            }
-            Arc::clone(&desk.queue).lock_owned().await
-        };
+        let kept = Arc::clone(&desk.queue).lock_owned().await;
         let mut seat = Seat {
             service: self,
             thing,

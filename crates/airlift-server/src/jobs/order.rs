@@ -175,10 +175,11 @@ impl AwsService {
         expected_version: Option<i64>,
         details: Option<Details>,
     ) -> Result<Execution, Refusal> {
-        let mut seat = self.sit(thing).await?;
+        let mut seat = self.sit_unasked(thing).await?;
         let was = seat.queue().of_job(job).cloned();
-        let outcome =
-            seat.try_act(|queue, now| queue.cancel(job, force, expected_version, details, now));
+        let outcome = seat.try_act(|queue, now| {
+            queue.cancel(job, force, expected_version, details.as_ref(), now)
+        });
         seat.leave().await?;
         match outcome {
             Ok(outcome) => {

@@ -124,7 +124,7 @@ impl Queue {
     pub(crate) fn update(
         &mut self,
         job: &str,
-        update: Update,
+        update: &Update,
         now: Timestamp,
     ) -> Result<Outcome, NotChanged> {
         let meant = self.find(job, update.number, update.expected_version, |_| {
@@ -147,7 +147,7 @@ impl Queue {
         job: &str,
         force: bool,
         expected_version: Option<i64>,
-        details: Option<Details>,
+        details: Option<&Details>,
         now: Timestamp,
     ) -> Result<Outcome, NotChanged> {
         let meant = self.find(job, None, expected_version, |status| {
@@ -155,7 +155,7 @@ impl Queue {
         })?;
         Ok(self.act(now, |pending, changed| {
             for execution in pending.iter_mut().filter(|one| one.is(meant)) {
-                execution.change(Status::Canceled, details.clone(), now);
+                execution.change(Status::Canceled, details.cloned(), now);
                 changed.push(execution.clone());
             }
         }))

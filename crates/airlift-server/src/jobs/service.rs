@@ -270,7 +270,7 @@ impl AwsService {
         self.hear(thing);
         let mut seat = self.sit(thing).await?;
         let (number, was) = (update.number, seat.queue().of_job(job).cloned());
-        let outcome = match seat.try_act(|queue, now| queue.update(job, update, now)) {
+        let outcome = match seat.try_act(|queue, now| queue.update(job, &update, now)) {
             Ok(outcome) => outcome,
             Err(why) => {
                 seat.leave().await?;
@@ -347,7 +347,7 @@ impl AwsService {
 
     /// The message of a notice, of how things are now.
     pub(super) async fn notice(&self, thing: &Arc<Thing>, kind: Kind) -> Result<Bytes, Refusal> {
-        let seat = self.sit(thing).await?;
+        let seat = self.sit_unasked(thing).await?;
         let (queue, now) = (seat.queue(), seat.now);
         let message = match kind {
             Kind::List => json(&ListNotice::of(queue.pending(), now)),

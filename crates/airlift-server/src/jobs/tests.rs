@@ -307,7 +307,7 @@ async fn told(notices: &mut NoticeReceiver) -> Vec<(String, Value)> {
     told
 }
 
-fn list(timestamp: i64, jobs: Value) -> (String, Value) {
+fn list(timestamp: i64, jobs: &Value) -> (String, Value) {
     let notice = json!({ "timestamp": timestamp, "jobs": jobs });
     ("jobs/notify".to_owned(), notice)
 }

@@ -115,7 +115,7 @@ impl AwsService {
     }
 
     async fn look_at_one(&self, thing: &Arc<Thing>, for_releases: bool) -> Result<(), Refusal> {
-        let mut seat = self.sit(thing).await?;
+        let mut seat = self.sit_unasked(thing).await?;
         if for_releases {
             self.look_for_release(&mut seat).await?;
         }

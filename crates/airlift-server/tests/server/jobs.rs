@@ -736,6 +736,7 @@ async fn odd_requests_of_things_are_refused() {
     server.job("job1").await;
     let long = format!("dev-1/jobs/{}", "j".repeat(65));
     let huge = format!(r#"{{"status":"FAILED","x":"{}"}}"#, "x".repeat(33_000));
+    let larger_still = huge.repeat(2);
     for (method, path, body, status, code) in [
         ("PUT", "dev-1/jobs/job1", "{}", 405, "method-not-allowed"),
         ("DELETE", "dev-1/jobs/job1", "{}", 405, "method-not-allowed"),
@@ -779,6 +780,13 @@ async fn odd_requests_of_things_are_refused() {
             r#"{"status":"FAILED","expectedVersion":2}"#,
             409,
             "version-mismatch",
+        ),
+        (
+            "PUT",
+            "dev-1/jobs/$next",
+            larger_still.as_str(),
+            413,
+            "bad-body",
         ),
     ] {
         let answer = server.data_plane(method, path, body.as_bytes()).await;

@@ -77,15 +77,15 @@ fn the_worked_example_of_the_developer_guide() {
         (2, Some(at(1472)), at(1472))
     );
     // job1 succeeds: both, and job2 is next.
-    let outcome = queue.update("job1", says(Status::Succeeded), at(2000));
+    let outcome = queue.update("job1", &says(Status::Succeeded), at(2000));
     assert_eq!(told(&outcome.unwrap()), (true, true));
     assert_eq!(order(&queue), [2, 3]);
     // job3 begins before job2: only what is next changes.
-    let outcome = queue.update("job3", says(Status::InProgress), at(2500));
+    let outcome = queue.update("job3", &says(Status::InProgress), at(2500));
     assert_eq!(told(&outcome.unwrap()), (false, true));
     assert_eq!(order(&queue), [3, 2]);
     // job2 is rejected: only the list.
-    let outcome = queue.update("job2", says(Status::Rejected), at(2600));
+    let outcome = queue.update("job2", &says(Status::Rejected), at(2600));
     assert_eq!(told(&outcome.unwrap()), (true, false));
     // job3 is deleted by force: both, and nothing is left.
     assert_eq!(told(&queue.replace(Queue::default())), (true, true));
@@ -117,7 +117,7 @@ fn a_thing_may_say_these_and_nothing_else() {
             if from == InProgress {
                 queue.start_next(None, None, at(2));
             }
-            let outcome = queue.update("job1", says(to), at(3));
+            let outcome = queue.update("job1", &says(to), at(3));
             let may = matches!(to, InProgress | Succeeded | Failed | Rejected);
             assert_eq!(outcome.is_ok(), may, "{from:?} -> {to:?}");
             if let Ok(outcome) = outcome {
@@ -146,11 +146,13 @@ fn the_version_the_number_and_the_job_must_be_those_that_are_meant() {
         ("job2", with(None, None), NotChanged::NotPending),
         ("", with(Some(1), Some(1)), NotChanged::NotPending),
     ] {
-        assert_eq!(queue.update(name, update, at(2)).unwrap_err(), error);
+        assert_eq!(queue.update(name, &update, at(2)).unwrap_err(), error);
     }
     assert_eq!(queue.next().unwrap().version, 1);
-    queue.update("job1", with(Some(1), Some(1)), at(2)).unwrap();
-    queue.update("job1", with(Some(2), None), at(2)).unwrap();
+    queue
+        .update("job1", &with(Some(1), Some(1)), at(2))
+        .unwrap();
+    queue.update("job1", &with(Some(2), None), at(2)).unwrap();
     assert_eq!(queue.next().unwrap().version, 3);
 }
 
@@ -162,15 +164,15 @@ fn details_take_the_place_of_those_before_and_stay_when_there_are_none() {
         ..says(Status::InProgress)
     };
     queue
-        .update("job1", with(Some("{\"a\":\"1\"}")), at(2))
+        .update("job1", &with(Some("{\"a\":\"1\"}")), at(2))
         .unwrap();
-    queue.update("job1", with(None), at(3)).unwrap();
+    queue.update("job1", &with(None), at(3)).unwrap();
     assert_eq!(
         queue.next().unwrap().details,
         Some(details("{\"a\":\"1\"}"))
     );
     queue
-        .update("job1", with(Some("{\"b\":\"2\"}")), at(4))
+        .update("job1", &with(Some("{\"b\":\"2\"}")), at(4))
         .unwrap();
     assert_eq!(
         queue.next().unwrap().details,
@@ -196,20 +198,20 @@ fn the_timer_of_a_step_runs_within_that_of_the_whole() {
         ..says(Status::InProgress)
     };
     queue
-        .update("job1", step(StepTimer::Minutes(60)), minutes(1002))
+        .update("job1", &step(StepTimer::Minutes(60)), minutes(1002))
         .unwrap();
     assert_eq!(deadline(&queue), Some(minutes(1010)), "not beyond");
     queue
-        .update("job1", step(StepTimer::Minutes(5)), minutes(1002))
+        .update("job1", &step(StepTimer::Minutes(5)), minutes(1002))
         .unwrap();
     assert_eq!(deadline(&queue), Some(minutes(1007)));
     // Progress alone does not set it back.
     queue
-        .update("job1", says(Status::InProgress), minutes(1006))
+        .update("job1", &says(Status::InProgress), minutes(1006))
         .unwrap();
     assert_eq!(deadline(&queue), Some(minutes(1007)));
     queue
-        .update("job1", step(StepTimer::Off), minutes(1006))
+        .update("job1", &step(StepTimer::Off), minutes(1006))
         .unwrap();
     assert_eq!(deadline(&queue), Some(minutes(1010)));
 
@@ -249,7 +251,7 @@ fn what_failed_or_timed_out_is_tried_again_as_often_as_its_job_says() {
         now += 100;
         let outcome = match status {
             Status::TimedOut => queue.settle(at(now)),
-            status => queue.update("job1", says(status), at(now)).unwrap(),
+            status => queue.update("job1", &says(status), at(now)).unwrap(),
         };
         assert_eq!(outcome.changed[0].status, status);
         // One goes and one comes: another execution is next.
@@ -283,7 +285,7 @@ fn what_failed_or_timed_out_is_tried_again_as_often_as_its_job_says() {
         execution.change(Status::InProgress, None, at(1));
         let mut queue = Queue::new(vec![execution]);
         queue.settle(at(2));
-        queue.update("job1", says(status), at(3)).unwrap();
+        queue.update("job1", &says(status), at(3)).unwrap();
         assert!(queue.next().is_none());
     }
 }
@@ -312,7 +314,13 @@ fn one_execution_is_canceled_by_force_or_before_it_begins() {
     let mut queue = Queue::new(vec![queued(&job(1), 1), queued(&job(2), 2)]);
     queue.start_next(None, None, at(3));
     let cancel = |queue: &mut Queue, job: &str, force, version| {
-        queue.cancel(job, force, version, Some(details("{\"why\":\"x\"}")), at(4))
+        queue.cancel(
+            job,
+            force,
+            version,
+            Some(&details("{\"why\":\"x\"}")),
+            at(4),
+        )
     };
     assert_eq!(
         cancel(&mut queue, "job1", false, None).unwrap_err(),
@@ -346,7 +354,7 @@ fn what_is_not_offered_any_more_goes_unless_it_is_on_trial() {
             details: Some(details(json)),
             ..says(Status::InProgress)
         };
-        queue.update("job1", update, at(3)).unwrap();
+        queue.update("job1", &update, at(3)).unwrap();
     };
     let new = || Queue::new(vec![queued(&automatic(1, 1), 1), queued(&by_hand, 2)]);
 
@@ -436,7 +444,7 @@ proptest! {
                 Step::Update(at_, status, version) => {
                     let Some(name) = name(at_) else { continue };
                     let update = Update { expected_version: version, ..says(status) };
-                    queue.update(&name, update, at(now))
+                    queue.update(&name, &update, at(now))
                 }
                 Step::Cancel(at_, force) => {
                     let Some(name) = name(at_) else { continue };

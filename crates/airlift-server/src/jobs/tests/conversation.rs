@@ -88,7 +88,10 @@ async fn the_worked_example_of_the_developer_guide_as_it_is_told() {
     assert_eq!(
         told(&mut notices).await,
         [
-            list(1_517_016_948, json!({ "QUEUED": [summary("job1", START)] })),
+            list(
+                1_517_016_948,
+                &json!({ "QUEUED": [summary("job1", START)] })
+            ),
             next(json!({ "timestamp": 1_517_016_948, "execution": queued })),
         ]
     );
@@ -99,7 +102,7 @@ async fn the_worked_example_of_the_developer_guide_as_it_is_told() {
     let both = [summary("job1", START), summary("job2", 1_517_017_191)];
     assert_eq!(
         told(&mut notices).await,
-        [list(1_517_017_192, json!({ "QUEUED": both }))]
+        [list(1_517_017_192, &json!({ "QUEUED": both }))]
     );
 
     bench.wait_until(1_517_017_472);
@@ -118,7 +121,7 @@ async fn the_worked_example_of_the_developer_guide_as_it_is_told() {
         told(&mut notices).await,
         [list(
             1_517_017_906,
-            json!({ "IN_PROGRESS": [first], "QUEUED": [job2, job3] })
+            &json!({ "IN_PROGRESS": [first], "QUEUED": [job2, job3] })
         )]
     );
 
@@ -130,7 +133,7 @@ async fn the_worked_example_of_the_developer_guide_as_it_is_told() {
     assert_eq!(
         told(&mut notices).await,
         [
-            list(1_517_186_269, json!({ "QUEUED": [job2, job3] })),
+            list(1_517_186_269, &json!({ "QUEUED": [job2, job3] })),
             next(json!({ "timestamp": 1_517_186_269, "execution": second })),
         ]
     );
@@ -153,7 +156,7 @@ async fn the_worked_example_of_the_developer_guide_as_it_is_told() {
     let third = started("job3", 1_517_017_905, 1_517_186_779);
     assert_eq!(
         told(&mut notices).await,
-        [list(1_517_189_392, json!({ "IN_PROGRESS": [third] }))]
+        [list(1_517_189_392, &json!({ "IN_PROGRESS": [third] }))]
     );
 
     bench.wait_until(1_517_189_551);
@@ -162,7 +165,7 @@ async fn the_worked_example_of_the_developer_guide_as_it_is_told() {
     assert_eq!(
         told(&mut notices).await,
         [
-            list(1_517_189_551, json!({})),
+            list(1_517_189_551, &json!({})),
             next(json!({ "timestamp": 1_517_189_551 })),
         ]
     );

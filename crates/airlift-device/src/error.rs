@@ -105,6 +105,8 @@ pub enum Refusal {
     },
     /// A partition table that moves what the engine works with, or is no table.
     PartitionTable,
+    /// The signature is none over these bytes by a key that the device trusts.
+    Signature,
 }
 
 impl Refusal {
@@ -142,6 +144,7 @@ impl Refusal {
             Self::Vetoed { .. } => 101,
             Self::Processor { .. } => 102,
             Self::FactoryData(_) => 103,
+            Self::Signature => 104,
             // What is wrong with an encoding is more than fits into a byte beside the others.
             Self::Container(error) if error.code() >= 62 => 190,
             Self::Container(error) => 128 + error.code(),
@@ -188,6 +191,7 @@ impl Refusal {
             101 => "vetoed",
             102 => "processor",
             103 => "factory-data",
+            104 => "signature",
             190 => "header-encoding",
             code if code >= 192 => PayloadError::token(code - 192),
             code if code >= 128 => OtaImageError::token(code - 128),
@@ -249,6 +253,7 @@ impl fmt::Display for Refusal {
             Self::UnknownTag { tag } => write!(f, "there is no processor for the part with the tag {tag}"),
             Self::Vetoed { tag } => write!(f, "the processor of the tag {tag} does not want its part"),
             Self::Processor { tag } => write!(f, "the processor of the tag {tag} could not stage its part"),
+            Self::Signature => f.write_str("the signature is not one over this image by a key that the device trusts"),
             Self::PartitionTable => f.write_str("not a partition table that leaves the running app, the boot selection and the journal where they are"),
         }
     }

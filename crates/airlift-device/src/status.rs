@@ -36,7 +36,7 @@ impl<'l> Layout<'l> {
 pub struct Offer {
     /// Its length in bytes.
     pub length: u32,
-    /// Its SHA-256.
+    /// Its SHA-256; for an image that its check [vouches](crate::verify::ImageCheck::VOUCHES) for, any name that no other image has.
     pub sha256: [u8; 32],
 }
 

@@ -1,12 +1,18 @@
 //! Verify: an image is checked before its slot is erased, and again as it lies in flash before it can become bootable.
 
+#[cfg(feature = "ecdsa")]
+mod ecdsa;
 mod esp_app;
 mod esp_boot_loader;
 mod esp_table;
+mod signed;
 
+#[cfg(feature = "ecdsa")]
+pub use ecdsa::{EcdsaP256, InvalidKey};
 pub use esp_app::{EspApp, EspAppChecker};
 pub use esp_boot_loader::{EspBootLoader, EspBootLoaderChecker};
 pub use esp_table::{EspTable, EspTableChecker};
+pub use signed::{SignatureVerifier, Signed, SignedChecker};
 
 use airlift_formats::nxp::FactoryData;
 use sha2::{Digest as _, Sha256};
@@ -21,6 +27,11 @@ pub trait ImageCheck {
 
     /// How many of the first bytes [`check_prefix`](Self::check_prefix) wants to see.
     const PREFIX: usize;
+
+    /// Whether a check that ends well vouches for the image by itself, as a signature does. Then nobody needs to have announced the digest of an
+    /// app: that of the [`Offer`](crate::Offer) is not compared, and is nothing but the name by which the download is known after a
+    /// restart. (The digests of partitions and of data are compared in any case: they are needed again later.)
+    const VOUCHES: bool = false;
 
     /// Looks at the first bytes (all of them, if the image is shorter than [`PREFIX`](Self::PREFIX)) of an image of
     /// `length` bytes, before anything is erased.

@@ -270,7 +270,7 @@ impl<F: NorFlash, B: BootControl, C: ImageCheck> DataDownload<'_, '_, '_, F, B, 
         self.transfer.check_complete()?;
         self.flush().await?;
         let flash = &mut self.updater.flash;
-        match self.transfer.verify(flash, &self.check).await {
+        match self.transfer.verify(flash, &self.check, false).await {
             Ok(()) => {}
             Err(Error::Refused(refusal)) => return self.give_up(refusal).await,
             Err(error) => return Err(error),

@@ -182,7 +182,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck, S: Scheme>
         if self.scheme.first_phase() == Phase::Writing {
             self.transfer.erase_rest(flash).await?;
         }
-        match self.transfer.verify(flash, &self.check).await {
+        match self.transfer.verify(flash, &self.check, false).await {
             Ok(()) => {}
             Err(Error::Refused(refusal)) => return self.give_up(refusal).await,
             Err(error) => return Err(error),

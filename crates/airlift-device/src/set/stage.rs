@@ -11,6 +11,64 @@ use crate::record::CopyTail;
 use crate::verify::ImageCheck;
 use crate::{Error, Offer, Refusal};
 
+#[dual(AFIT)]
+impl<F: NorFlash, B: BootControl> Updater<'_, F, B> {
+    /// Whether a part of `length` bytes is staged already, whole, and is what `check` takes. Only a check that [vouches](ImageCheck::VOUCHES)
+    /// for a part can tell that it is the right one.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the flash.
+    pub async fn is_part_staged<C: ImageCheck>(
+        &mut self,
+        part: &Part,
+        length: u32,
+        check: &C,
+        buffer: &mut [u8],
+    ) -> Result<bool, Error<F::Error>> {
+        check_buffer::<F, C>(buffer)?;
+        let subject = part.subject();
+        let Some(record) = self.journal.find(&mut self.flash, subject).await? else {
+            return Ok(false);
+        };
+        let (phase, region) = match part.to {
+            Destination::Custom => return Ok(false),
+            Destination::App => {
+                let there = Some(record.slot) == self.passive();
+                (Phase::Staged, self.passive_region().filter(|_| there))
+            }
+            Destination::Partition {
+                partition,
+                room,
+                save,
+            } => {
+                let tail = self.journal.tail_of(&mut self.flash, subject).await;
+                let tail = CopyTail::parse(&tail);
+                let there = tail.staged == room
+                    && tail.place == save
+                    && tail.target == partition.region.len;
+                (Phase::Ready, there.then_some(room))
+            }
+        };
+        let Some(region) = region.filter(|_| {
+            C::VOUCHES && record.phase == phase && record.length == length && !record.gone
+        }) else {
+            return Ok(false);
+        };
+        let offer = Offer {
+            length,
+            sha256: record.sha256,
+        };
+        let flash = &mut self.flash;
+        let mut transfer = Transfer::new(flash, subject, region, 0, offer, length, buffer).await;
+        match transfer.verify(flash, check, true).await {
+            Ok(()) => Ok(true),
+            Err(Error::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// One part on its way. Nothing that is in use is touched; a part that is not finished is begun anew.
 pub struct PartDownload<'u, 'l, 'b, F, B, C> {
     updater: &'u mut Updater<'l, F, B>,
@@ -160,7 +218,7 @@ impl<'b, C: ImageCheck> Staging<'b, C> {
         self.flush(updater).await?;
         self.transfer.expect_what_came();
         let flash = &mut updater.flash;
-        self.transfer.verify(flash, &self.check).await?;
+        self.transfer.verify(flash, &self.check, false).await?;
         let phase = if let Some(slot) = self.slot {
             updater.release(slot).await?;
             Phase::Staged

@@ -117,7 +117,7 @@ impl<'u, 'l, 'b, F: NorFlash, B: BootControl, C: ImageCheck> Download<'u, 'l, 'b
         self.transfer.check_complete()?;
         self.flush().await?;
         let Updater { flash, .. } = &mut *self.updater;
-        match self.transfer.verify(flash, &self.check).await {
+        match self.transfer.verify(flash, &self.check, C::VOUCHES).await {
             Ok(()) => {}
             Err(Error::Refused(refusal)) => return self.refuse(refusal).await,
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@
 //! install/   slots, boot selection, trial, rollback    the only place that makes an image bootable
 //! journal    what the device was doing when the power went
 //! updater    the four steps as one state machine over a flash
+//! agent      a job of AWS IoT from its document to its outcome, with all of these
 //! ```
 //!
 //! Flash is [`embedded_storage_async::nor_flash::NorFlash`] (blocking drivers through [`flash::Blocking`]). The engine
@@ -48,6 +49,7 @@ mod asynchronous {
     use embedded_storage_async::nor_flash::{NorFlash, NorFlashError};
     use maybe_async::must_be_async as dual;
 
+    pub mod agent;
     pub mod install;
     pub mod journal;
     pub mod partition;
@@ -63,6 +65,7 @@ pub mod blocking {
     use embedded_storage::nor_flash::{NorFlash, NorFlashError};
     use maybe_async::must_be_sync as dual;
 
+    pub mod agent;
     pub mod install;
     pub mod journal;
     pub mod partition;
@@ -73,7 +76,7 @@ pub mod blocking {
 }
 
 pub use asynchronous::updater::{Download, Updater};
-pub use asynchronous::{install, journal, partition, set};
+pub use asynchronous::{agent, install, journal, partition, set};
 pub use error::{Error, LayoutError, Mismatch, Refusal};
 pub use retry::Retry;
 pub use status::{Layout, MAX_ATTEMPTS, Offer, Outcome, Status};

@@ -220,6 +220,12 @@ impl<'l, F: NorFlash, B: BootControl> Updater<'l, F, B> {
         self.set_state().await
     }
 
+    /// The digest of the last set.
+    pub(crate) async fn set_name(&mut self) -> Result<Option<[u8; 32]>, Error<F::Error>> {
+        let set = self.journal.find(&mut self.flash, Subject::SET).await?;
+        Ok(set.map(|set| set.sha256))
+    }
+
     /// What the device can truthfully say of the last set.
     ///
     /// # Errors
@@ -294,7 +300,7 @@ impl Part {
 }
 
 /// No two parts may have anything in common.
-fn check_parts(parts: &[Part]) -> Result<(), Refusal> {
+pub(crate) fn check_parts(parts: &[Part]) -> Result<(), Refusal> {
     if parts.len() > MAX_PARTS {
         return Err(Refusal::TooManyParts);
     }

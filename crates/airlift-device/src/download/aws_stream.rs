@@ -132,6 +132,8 @@ pub enum StreamError {
     Unanswered,
     /// The service refuses the request.
     Rejected(ErrorCode),
+    /// A server answered with this status where a file should be.
+    HttpStatus(u16),
 }
 
 impl StreamError {
@@ -146,6 +148,7 @@ impl StreamError {
             Self::BufferTooSmall => 5,
             Self::Unanswered => 6,
             Self::Rejected(code) => 16 + code as u32,
+            Self::HttpStatus(status) => 0x1000 + status as u32,
         }
     }
 
@@ -160,6 +163,7 @@ impl StreamError {
             Self::BufferTooSmall => "buffer-too-small",
             Self::Unanswered => "unanswered",
             Self::Rejected(code) => code.name(),
+            Self::HttpStatus(_) => "http-status",
         }
     }
 }
@@ -175,6 +179,7 @@ impl fmt::Display for StreamError {
             Self::Name => f.write_str("the name of the thing or of the stream is none"),
             Self::BufferTooSmall => f.write_str("the buffer for messages is too small"),
             Self::Unanswered => f.write_str("the service does not send the blocks"),
+            Self::HttpStatus(status) => write!(f, "the server has status {status} for the file"),
             Self::Rejected(code) => {
                 write!(f, "the service refuses to send blocks: {}", code.name())
             }
@@ -265,6 +270,12 @@ impl<'n, 'w, E: Encoding> BlockDownload<'n, 'w, E> {
             asked: 0,
             timer: Timer::start(settings.retry, 0),
         })
+    }
+
+    /// Bytes in a block.
+    #[must_use]
+    pub const fn block_size(&self) -> u32 {
+        self.settings.block_size
     }
 
     /// Blocks that can be on their way at once.

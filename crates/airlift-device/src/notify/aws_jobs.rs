@@ -86,6 +86,8 @@ pub enum JobsError {
     Text,
     /// The service does not answer.
     Unanswered,
+    /// The service does not take the report that ends the job, so that it will bring the job again and again.
+    NotTaken,
 }
 
 impl fmt::Display for JobsError {
@@ -95,6 +97,7 @@ impl fmt::Display for JobsError {
             Self::BufferTooSmall => "the buffer for messages is too small",
             Self::Text => "a text in a report has control characters, or is too long",
             Self::Unanswered => "the service does not answer",
+            Self::NotTaken => "the service does not take the report that ends the job",
         })
     }
 }
@@ -189,6 +192,14 @@ impl<'t> Jobs<'t> {
     #[must_use]
     pub const fn thing(&self) -> &'t str {
         self.thing
+    }
+
+    /// How often the service must hear something of the present job, in milliseconds, so as not to give it up: three times in the time that it
+    /// was given.
+    #[must_use]
+    pub fn heartbeat(&self) -> Option<u32> {
+        let minutes = self.settings.step_timeout?;
+        Some(u32::from(minutes) * 20_000)
     }
 
     /// The present job.

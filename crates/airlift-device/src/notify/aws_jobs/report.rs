@@ -17,6 +17,8 @@ pub enum Report {
         /// Bytes that had come before a restart.
         resumed: u32,
     },
+    /// What is no app is there, whole and verified, and will be put in its place: `"state":"verified"`.
+    Verified,
     /// The image is there, whole and verified, and will be tried: `"self_test":"ready"`, with the version that runs now.
     Ready {
         /// The version that runs now.
@@ -107,7 +109,9 @@ impl Report {
     #[must_use]
     pub const fn status(&self) -> Status {
         match self {
-            Self::Receiving { .. } | Self::Ready { .. } | Self::Active { .. } => Status::InProgress,
+            Self::Receiving { .. } | Self::Verified | Self::Ready { .. } | Self::Active { .. } => {
+                Status::InProgress
+            }
             Self::Accepted { .. } | Self::Done => Status::Succeeded,
             Self::Rejected { .. } | Self::Aborted { .. } => Status::Failed,
             Self::Declined { .. } => Status::Rejected,
@@ -141,6 +145,9 @@ impl Report {
                 if resumed > 0 {
                     details.detail("resumed").number(resumed);
                 }
+            }
+            Self::Verified => {
+                details.detail("state").text("verified");
             }
             Self::Ready { version } => self_test(details, "ready", version),
             Self::Active { version } => self_test(details, "active", version),

@@ -7,6 +7,7 @@
 //! the pieces in which it came, and must keep the promises that the rest of the code builds on.
 
 mod app_image;
+mod aws;
 mod data_image;
 mod http_head;
 mod journal;
@@ -16,6 +17,7 @@ mod partition_csv;
 mod partition_table;
 
 pub use app_image::app_image;
+pub use aws::{aws_job_document, aws_job_message, aws_stream_cbor, aws_stream_json, aws_topic};
 pub use data_image::data_image;
 pub use http_head::http_head;
 pub use journal::journal;

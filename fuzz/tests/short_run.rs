@@ -163,6 +163,64 @@ fn http_heads() {
     run(airlift_fuzz::http_head, &with_last_byte(answers));
 }
 
+#[test]
+fn aws_topics() {
+    let topics = [
+        "jobs/get/accepted",
+        "jobs/start-next",
+        "jobs/$next/get/rejected",
+        "jobs/job-1/update/accepted",
+        "jobs/notify-next",
+        "streams/AFR_OTA-1/get/cbor",
+        "streams/AFR_OTA-1/description/json",
+    ];
+    let seeds = topics.map(|topic| format!("$aws/things/dev-1/{topic}").into_bytes());
+    run(airlift_fuzz::aws_topic, &seeds);
+}
+
+#[test]
+fn aws_job_documents() {
+    run(airlift_fuzz::aws_job_document, &aws(&["jobdocs"], "json"));
+}
+
+#[test]
+fn aws_job_messages() {
+    let mut seeds = aws(&["job_messages"], "json");
+    for other in [
+        &br#"{"clientToken":"2","timestamp":1,"executionState":{"status":"CANCELED","versionNumber":3}}"#[..],
+        br#"{"code":"VersionMismatch","message":"x","executionState":{"status":"IN_PROGRESS","versionNumber":9}}"#,
+        br#"{"timestamp":1,"jobs":{"QUEUED":[{"jobId":"a","queuedAt":1}],"IN_PROGRESS":[]}}"#,
+        br#"{"inProgressJobs":[{"jobId":"a"}],"queuedJobs":[],"clientToken":"1"}"#,
+    ] {
+        seeds.push(other.to_vec());
+    }
+    run(airlift_fuzz::aws_job_message, &seeds);
+}
+
+#[test]
+fn aws_streams_in_json() {
+    let seeds = aws(&["data_json", "requests", "aws_observed"], "json");
+    run(airlift_fuzz::aws_stream_json, &seeds);
+}
+
+#[test]
+fn aws_streams_in_cbor() {
+    let mut seeds = aws(&["data_cbor", "requests", "aws_observed"], "cbor");
+    // Token, version, description, two files.
+    seeds.push(b"\xBF\x61c\x63rdy\x61s\x01\x61d\x61x\x61r\x9F\xA2\x61f\x00\x61z\x05\xA2\x61f\x01\x61z\x06\xFF\xFF".to_vec());
+    run(airlift_fuzz::aws_stream_cbor, &seeds);
+}
+
+/// Vectors of these folders; of long blocks of a file only few, because they are all alike.
+fn aws(folders: &[&str], extension: &str) -> Vec<Vec<u8>> {
+    let folders = folders.iter().map(|folder| format!("aws/{folder}"));
+    let mut seeds: Vec<_> = folders
+        .flat_map(|folder| seeds(&folder, extension))
+        .collect();
+    seeds.retain(|seed| seed.len() < 2000);
+    seeds
+}
+
 fn with_last_byte(seeds: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     seeds
         .iter()

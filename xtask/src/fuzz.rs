@@ -28,6 +28,11 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("nxp_payload", &["matter/good", "matter/bad"]),
     ("manifest", &[]),
     ("matter_tlv", &["matter/good", "matter/bad"]),
+    ("aws_topic", &[]),
+    ("aws_job_document", &["aws/jobdocs"]),
+    ("aws_job_message", &["aws/job_messages"]),
+    ("aws_stream_json", &["aws/data_json", "aws/requests"]),
+    ("aws_stream_cbor", &["aws/data_cbor", "aws/requests"]),
     ("journal", &[]),
 ];
 

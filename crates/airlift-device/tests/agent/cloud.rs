@@ -178,18 +178,23 @@ impl State {
             return;
         }
         match topic {
-            Topic::StartNext(Leg::Request) => {
+            Topic::StartNext(Leg::Request) | Topic::Describe(Job::Next, Leg::Request) => {
+                let starts = topic == Topic::StartNext(Leg::Request);
                 let request: Value = serde_json::from_slice(payload).unwrap();
                 let mut answer = json!({});
                 if let Some(index) = self.next() {
                     let job = &mut self.jobs[index];
-                    if job.status == "QUEUED" {
+                    if starts && job.status == "QUEUED" {
                         job.status = "IN_PROGRESS";
                         job.version += 1;
                     }
                     answer["execution"] = self.describe(index);
                 }
-                self.answer(Topic::StartNext(Leg::Accepted), &request, answer);
+                let topic = match topic {
+                    Topic::StartNext(_) => Topic::StartNext(Leg::Accepted),
+                    _ => Topic::Describe(Job::Next, Leg::Accepted),
+                };
+                self.answer(topic, &request, answer);
             }
             Topic::Describe(Job::Id(id), Leg::Request) => {
                 let request: Value = serde_json::from_slice(payload).unwrap();

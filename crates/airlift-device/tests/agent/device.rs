@@ -221,10 +221,4 @@ impl Device {
     pub(crate) fn content(&self, region: Region, len: usize) -> Vec<u8> {
         self.flash.flash().lock().cells()[region.offset as usize..][..len].to_vec()
     }
-
-    /// What boots, by the boot selection.
-    pub(crate) fn boots(&mut self) -> u8 {
-        self.restart();
-        self.running
-    }
 }

@@ -1,0 +1,4 @@
+//! See `airlift_fuzz::aws_topic`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| airlift_fuzz::aws_topic(data));

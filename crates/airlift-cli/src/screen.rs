@@ -158,15 +158,19 @@ impl Screen {
                 quiet,
                 format!("{server} knows {thing}, which runs {version}: is there a job?"),
             ),
-            Event::TryingAgain { seconds, message } => {
-                ("notify", Look::warn, format!("{message}; again in {seconds} s"))
-            }
+            Event::TryingAgain { seconds, message } => (
+                "notify",
+                Look::warn,
+                format!("{message}; again in {seconds} s"),
+            ),
             Event::NoJob => ("notify", quiet, "no job".to_owned()),
             Event::Job { job, size } => {
                 let size = output::size((*size).into());
                 ("notify", Look::name, format!("job {job}: {size}"))
             }
-            Event::JobTold { status, details, .. } => {
+            Event::JobTold {
+                status, details, ..
+            } => {
                 let paint: Paint = match status.as_str() {
                     "SUCCEEDED" => Look::good,
                     "FAILED" | "REJECTED" => Look::bad,

@@ -39,6 +39,9 @@ pub(super) struct MqttArgs {
     /// Ask byte for byte as the C library of AWS does: one block at a time
     #[arg(long)]
     like_c_library: bool,
+    /// How long to wait for an answer before asking again; the wait doubles each time [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = output::parse_duration)]
+    patience: Option<Duration>,
     /// Public key (P-256, PEM) that images must be signed with; twice, while one key takes the place of another [default: no signature is looked at]
     #[arg(long, value_name = "KEY.pem")]
     trust: Vec<PathBuf>,
@@ -55,7 +58,13 @@ pub(super) struct MqttArgs {
     #[arg(long, value_name = "NAME", requires = "password")]
     user: Option<String>,
     /// Password to that
-    #[arg(long, value_name = "PASSWORD", env = "AIRLIFT_DEVICE_PASSWORD", hide_env_values = true, requires = "user")]
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "AIRLIFT_DEVICE_PASSWORD",
+        hide_env_values = true,
+        requires = "user"
+    )]
     password: Option<String>,
 }
 
@@ -151,7 +160,10 @@ fn job_settings(args: &Args) -> anyhow::Result<JobSettings> {
     let keys = keys.collect::<anyhow::Result<Vec<_>>>()?;
     Ok(JobSettings {
         server,
-        thing: mqtt.thing.clone().context("--thing is needed: the name of the device at the MQTT server")?,
+        thing: mqtt
+            .thing
+            .clone()
+            .context("--thing is needed: the name of the device at the MQTT server")?,
         credentials: Credentials {
             certificate: mqtt.cert.clone().zip(mqtt.key_file.clone()),
             ca: mqtt.ca.clone(),
@@ -162,13 +174,28 @@ fn job_settings(args: &Args) -> anyhow::Result<JobSettings> {
         json_blocks: mqtt.json_blocks,
         like_c_library: mqtt.like_c_library,
         keys: Some(keys).filter(|keys| !keys.is_empty()),
-        retry: Retry::default(),
+        retry: retry(mqtt.patience),
     })
+}
+
+fn retry(patience: Option<Duration>) -> Retry {
+    let usual = Retry::default();
+    let Some(patience) = patience else {
+        return usual;
+    };
+    let first = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    let first = first.clamp(1, 60 * 60 * 1000);
+    Retry {
+        first,
+        longest: first.saturating_mul(usual.longest / usual.first),
+        ..usual
+    }
 }
 
 /// The point of a public key in PEM, as SEC 1 has it.
 fn public_key(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let key = p256::PublicKey::from_public_key_pem(&text).map_err(|error| {
         anyhow!(
             "{}: not a public key for P-256 in PEM; make it from the private one with `openssl ec -in KEY.pem -pubout` ({error})",

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use airlift_formats::esp::app_image::ChipId;
 use airlift_sim::client::{
-    AddressError, DeviceError, Event, MqttAddress, Polled, SET_PLACE, ServerAddress, Settled, VirtualDevice, default_table,
+    AddressError, DeviceError, Event, MqttAddress, Polled, SET_PLACE, ServerAddress, Settled,
+    VirtualDevice, default_table,
 };
 use anyhow::bail;
 

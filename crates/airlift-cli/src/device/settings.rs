@@ -151,7 +151,10 @@ impl Settings {
 }
 
 /// At a byte of an image, or at an operation of the flash.
-pub(super) fn power_cut(byte: Option<u32>, operation: Option<u64>) -> anyhow::Result<Option<PowerCut>> {
+pub(super) fn power_cut(
+    byte: Option<u32>,
+    operation: Option<u64>,
+) -> anyhow::Result<Option<PowerCut>> {
     match (byte, operation) {
         (Some(_), Some(_)) => {
             bail!("the power fails once: give power-cut-at or power-cut-at-operation")

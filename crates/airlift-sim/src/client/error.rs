@@ -64,7 +64,9 @@ pub enum DeviceError {
         why: &'static str,
     },
     /// The MQTT server does not send the device what it needs.
-    #[error("{server} does not allow a subscription to {filter}: is that the name that the device signed in with?")]
+    #[error(
+        "{server} does not allow a subscription to {filter}: is that the name that the device signed in with?"
+    )]
     NotSubscribed {
         /// Its address.
         server: String,

@@ -374,7 +374,10 @@ impl fmt::Display for Event {
                 server,
                 thing,
                 version,
-            } => write!(f, "notify    connected to {server} as {thing}, running version {version}"),
+            } => write!(
+                f,
+                "notify    connected to {server} as {thing}, running version {version}"
+            ),
             Self::TryingAgain { seconds, message } => {
                 write!(f, "notify    {message}; again in {seconds} s")
             }

@@ -22,8 +22,8 @@ use std::mem;
 
 use airlift_device::set::{Identity, Part, UnknownTags};
 
-pub(super) use external::Externals;
 use external::External;
+pub(super) use external::Externals;
 use notes::Notes;
 
 pub use plan::{PartPlan, SetPartPlan, SetPlan, SetPlanError, SetPlanProblem};

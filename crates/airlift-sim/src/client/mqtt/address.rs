@@ -88,7 +88,10 @@ mod tests {
         for (text, written) in [
             ("mqtt://127.0.0.1", "mqtt://127.0.0.1:1883"),
             ("mqtts://updates.example", "mqtts://updates.example:8883"),
-            ("mqtts://updates.example:443/", "mqtts://updates.example:443"),
+            (
+                "mqtts://updates.example:443/",
+                "mqtts://updates.example:443",
+            ),
             ("mqtt://[::1]:18830", "mqtt://[::1]:18830"),
             ("mqtt://[::1]", "mqtt://[::1]:1883"),
         ] {

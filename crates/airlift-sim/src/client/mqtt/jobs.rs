@@ -221,7 +221,10 @@ impl Running<'_> {
             progress: 64,
         };
         let block = settings.block_size as usize;
-        let (mut message, mut document) = (vec![0; block * 2 + (8 << 10) + (32 << 10)], vec![0; 32 << 10]);
+        let (mut message, mut document) = (
+            vec![0; block * 2 + (8 << 10) + (32 << 10)],
+            vec![0; 32 << 10],
+        );
         let mut buffer = [0; BUFFER];
         let mut window = vec![0; block.saturating_mul(settings.window.max(1) as usize)];
         let mut agent = Agent::new(
@@ -401,7 +404,9 @@ impl AgentLink for Line<'_, '_, '_, '_> {
             let Some(mut message) = self.link.next(deadline)? else {
                 return Ok(None);
             };
-            self.shared.borrow_mut().meddle(&message.topic, &mut message.payload)?;
+            self.shared
+                .borrow_mut()
+                .meddle(&message.topic, &mut message.payload)?;
             let (topic, payload) = (message.topic.as_bytes(), &message.payload);
             let length = topic.len() + payload.len();
             // What the device has no room for does not exist for it.

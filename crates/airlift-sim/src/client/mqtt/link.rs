@@ -8,7 +8,9 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use mqtt_protocol_core::mqtt::common::Cursor;
-use mqtt_protocol_core::mqtt::connection::{PacketBuildResult, PacketBuilder, PacketData, RawPacket};
+use mqtt_protocol_core::mqtt::connection::{
+    PacketBuildResult, PacketBuilder, PacketData, RawPacket,
+};
 use mqtt_protocol_core::mqtt::packet::{Qos, SubEntry, SubOpts, v3_1_1};
 use mqtt_protocol_core::mqtt::result_code::{ConnectReturnCode, MqttError, SubackReturnCode};
 
@@ -206,17 +208,17 @@ impl Link {
 
     fn understand(&mut self, raw: &RawPacket) -> Result<Incoming, DeviceError> {
         let understood = match (raw.packet_type(), &raw.data) {
-            (3, PacketData::Publish(data)) => {
-                v3_1_1::Publish::parse(raw.flags(), data.clone()).map(|(packet, _)| {
+            (3, PacketData::Publish(data)) => v3_1_1::Publish::parse(raw.flags(), data.clone())
+                .map(|(packet, _)| {
                     let message = Message {
                         topic: packet.topic_name().to_owned(),
                         payload: packet.payload().as_slice().to_vec(),
                     };
                     (Incoming::Message(message), packet.packet_id())
-                })
-            }
+                }),
             (9, _) => raw.parse_exact(v3_1_1::Suback::parse).map(|packet| {
-                let answer = Incoming::SubscriptionAnswer(packet.packet_id(), packet.return_codes());
+                let answer =
+                    Incoming::SubscriptionAnswer(packet.packet_id(), packet.return_codes());
                 (answer, None)
             }),
             _ => Ok((Incoming::Other, None)),
@@ -252,10 +254,12 @@ impl Link {
         let wait = deadline.saturating_duration_since(Instant::now());
         let wait = wait.max(Duration::from_millis(1));
         let mut buffer = [0; 16 << 10];
-        let read = self.stream.wait_at_most(wait).and_then(|()| loop {
-            match self.stream.read(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+        let read = self.stream.wait_at_most(wait).and_then(|()| {
+            loop {
+                match self.stream.read(&mut buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => return result,
+                }
             }
         });
         match read {
@@ -265,7 +269,10 @@ impl Link {
                 Ok(true)
             }
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
             {
                 Ok(false)
             }

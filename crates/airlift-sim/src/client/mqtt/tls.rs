@@ -71,7 +71,9 @@ pub(super) fn wrap(
     };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca)? {
-        roots.add(certificate).map_err(|error| unusable(ca, &error))?;
+        roots
+            .add(certificate)
+            .map_err(|error| unusable(ca, &error))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

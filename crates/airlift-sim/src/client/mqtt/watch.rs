@@ -41,7 +41,9 @@ impl Watch {
             Ok(Some(details)) => details
                 .members()
                 .ok()?
-                .filter_map(|(name, value)| Some((name.to_string(), value.text().ok()?.to_string())))
+                .filter_map(|(name, value)| {
+                    Some((name.to_string(), value.text().ok()?.to_string()))
+                })
                 .collect(),
             _ => Vec::new(),
         };
@@ -55,7 +57,9 @@ impl Watch {
                 return None;
             }
             self.announced = true;
-            self.at = detail("resumed").and_then(|text| text.parse().ok()).unwrap_or(0);
+            self.at = detail("resumed")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
             return Some(Event::Offered {
                 version: None,
                 size: self.size,
@@ -86,9 +90,10 @@ impl Watch {
         payload: &[u8],
     ) -> (Option<Event>, Option<(u32, u32)>) {
         match Topic::parse(topic) {
-            Ok((_, Topic::StartNext(Leg::Accepted) | Topic::Describe(Job::Next, Leg::Accepted))) => {
-                (self.job(payload), None)
-            }
+            Ok((
+                _,
+                Topic::StartNext(Leg::Accepted) | Topic::Describe(Job::Next, Leg::Accepted),
+            )) => (self.job(payload), None),
             Ok((
                 _,
                 Topic::Stream {
@@ -128,7 +133,8 @@ fn sizes(document: &Value<'_>) -> Option<u32> {
     let files = update.get("files").ok()??;
     let sizes = files.elements().ok()?.map(|file| {
         let size = file.get("filesize").ok().flatten();
-        size.and_then(|size| size.unsigned(u32::MAX).ok()).unwrap_or(0)
+        size.and_then(|size| size.unsigned(u32::MAX).ok())
+            .unwrap_or(0)
     });
     Some(sizes.fold(0, u32::saturating_add))
 }
@@ -140,13 +146,13 @@ pub(super) fn flip_block(topic: &str, message: &mut [u8]) {
         false => Format::Json,
     };
     let place = match Data::parse(format, message).map(|data| data.payload) {
-        Ok(Payload::Bytes(bytes)) => {
-            Some(bytes.as_ptr() as usize - message.as_ptr() as usize)
-        }
+        Ok(Payload::Bytes(bytes)) => Some(bytes.as_ptr() as usize - message.as_ptr() as usize),
         // The first character behind the quotes.
         Ok(Payload::Base64(_)) => {
             let mut places = message.windows(5);
-            places.position(|window| window == b"\"p\":\"").map(|at| at + 5)
+            places
+                .position(|window| window == b"\"p\":\"")
+                .map(|at| at + 5)
         }
         Err(_) => None,
     };

@@ -116,7 +116,7 @@ impl Works {
         let found = executions.iter().find(|e| e["thing"] == thing);
         let found = found.unwrap_or_else(|| panic!("{thing} is not in {shown}"));
         let status = found["status"].as_str().expect("a status");
-        (status.to_owned(), found["details"].clone())
+        (status.to_owned(), found["status_details"].clone())
     }
 
     /// The device runs this version, confirmed.

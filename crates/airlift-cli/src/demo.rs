@@ -4,6 +4,7 @@ mod act;
 mod cast;
 mod check;
 mod data;
+mod jobs;
 mod set;
 mod stage;
 
@@ -29,21 +30,22 @@ const NEW: &str = "2.0.0";
 /// devices poll it over HTTP as an ESP32 does. The second device loses power in the middle of the
 /// download, the third receives a flipped bit. Two more devices get data: one for a partition that is
 /// updated with a backup, and loses power while it is written; one an app and then its data, in two
-/// steps. The last one gets four parts as one Matter OTA image: an app, a boot loader, factory data,
+/// steps. One gets four parts as one Matter OTA image: an app, a boot loader, factory data,
 /// and a part in another flash. It loses power while they are applied, and rolls them forward; the
-/// app of the next image does not work, and all four go back. At the end each device is booted once
+/// app of the next image does not work, and all four go back. The last one is told by a job over MQTT,
+/// as AWS IoT has them, checks the image's signature, and loses power between blocks. At the end each device is booted once
 /// more from its flash file, and the server is asked what it knows of it: the exit code is 0 only if
 /// both say that it runs 2.0.0 and holds its data and its parts.
 ///
 /// With --json, standard output is one document: `good`; `seconds`; `server` (address); `release`
 /// with `version`, `size` (bytes) and `sha256`; `devices`, each with `name`, `story` (ordinary,
-/// power-cut, corrupted-image, backup-cut, two-step, set), `version_before`, `version_after`,
+/// power-cut, corrupted-image, backup-cut, two-step, set, jobs), `version_before`, `version_after`,
 /// `bytes_fetched`, `sectors_erased`, `power_cuts`, `refusals`, `data` (null, or `name`, `version`,
 /// `whole`, `put_back`), `parts` (null, or each with `tag`, `place`, `whole`), `good`, `problem` (null if good) and `events` (each an object with `event`).
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// Number of devices that update their app, at most 200; two more get data, and one a set of parts
+    /// Number of devices that update their app, at most 200; two more get data, one a set of parts, and one a job over MQTT
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]
     devices: u16,
     /// Leave the server running until Ctrl-C, and print its address and a token
@@ -106,6 +108,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     cast.push(data::backup(&stage, args.seed, look, args.json)?);
     cast.push(data::two_step(&stage, args.seed, look, args.json)?);
     cast.push(set::set(&stage, args.seed, look, args.json)?);
+    cast.push(jobs::jobs(&stage, args.seed, look, args.json)?);
 
     let endings = check::endings(&stage, cast)?;
     let good = endings.iter().all(|ending| ending.good);

@@ -156,7 +156,7 @@ impl Screen {
             } => (
                 "notify",
                 quiet,
-                format!("{server} knows {thing}, which runs {version}: is there a job?"),
+                format!("{server}: {thing} runs {version}; is there a job?"),
             ),
             Event::TryingAgain { seconds, message } => (
                 "notify",
@@ -192,14 +192,18 @@ impl Screen {
                 size,
                 offset,
             } => {
-                let version = version.as_deref().unwrap_or("an image");
                 let size = output::size(u64::from(*size));
+                // Only HTTP has a status, and says the version.
+                let what = |status: &str| match version {
+                    Some(version) => format!("{status}: {version}"),
+                    None => "an image".to_owned(),
+                };
                 let text = match offset {
-                    0 => format!("200: {version}, {size}"),
+                    0 => format!("{}, {size}", what("200")),
                     offset => {
                         let from = output::grouped(u64::from(*offset));
                         let from = look.good(&format!("going on at byte {from}"));
-                        format!("206: {version}, {size}, {from}")
+                        format!("{}, {size}, {from}", what("206"))
                     }
                 };
                 ("notify", quiet, text)

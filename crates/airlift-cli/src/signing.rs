@@ -58,6 +58,20 @@ impl Key {
         Ok(Self(key.into()))
     }
 
+    /// The key of a demo: the same seed gives the same one.
+    pub(crate) fn of_seed(seed: u64) -> anyhow::Result<Self> {
+        let scalar = Sha256::digest(seed.to_le_bytes());
+        let key = SecretKey::from_slice(&scalar)
+            .map_err(|_| anyhow!("no key comes of the seed {seed}; use another"))?;
+        Ok(Self(key.into()))
+    }
+
+    /// The public half: 65 bytes, as SEC 1 has them.
+    pub(crate) fn public_point(&self) -> Vec<u8> {
+        let point = self.0.verifying_key().to_encoded_point(false);
+        point.as_bytes().to_vec()
+    }
+
     /// Signs a whole file.
     pub(crate) fn sign(&self, path: &Path) -> anyhow::Result<Signed> {
         let unreadable = || format!("{}: cannot read the file", path.display());

@@ -50,7 +50,7 @@ pub(super) fn update_all(cast: &mut [Actor], look: Look, quiet: bool) -> anyhow:
                 Role::Ordinary => "an update as it should be",
                 Role::PowerCut => "the power fails in the middle of the download",
                 Role::CorruptedImage => "a bit of the image flips on the way",
-                Role::BackupCut | Role::TwoStep | Role::Set => "data",
+                Role::BackupCut | Role::TwoStep | Role::Set | Role::Jobs => "data",
             };
             let name = look.bold(&look.name(actor.name()));
             output::print(&format!("\n{name}  {}\n", look.bold(story)));

@@ -33,6 +33,8 @@ pub(super) enum Role {
     TwoStep,
     /// Several parts as one: through a power cut, and back from an app that does not work.
     Set,
+    /// A job over MQTT, and the power fails between blocks.
+    Jobs,
 }
 
 /// One device, and its story so far.
@@ -93,8 +95,10 @@ fn role(number: u16, devices: u16) -> Role {
 
 fn faults(role: Role, seed: u64) -> Faults {
     match role {
-        // The acts about data and sets bring theirs.
-        Role::Ordinary | Role::BackupCut | Role::TwoStep | Role::Set => Faults::default(),
+        // The acts about data, sets and jobs bring theirs.
+        Role::Ordinary | Role::BackupCut | Role::TwoStep | Role::Set | Role::Jobs => {
+            Faults::default()
+        }
         Role::PowerCut => Faults {
             // Of the operations of a download of 1 MiB, three for each sector of 4 KiB, one around the middle.
             power_cut: Some(PowerCut::AtOperation(Cut::at_call(

@@ -169,7 +169,7 @@ fn ending(stage: &Stage, actor: Actor) -> anyhow::Result<Ending> {
     }
     let expected = match role {
         Role::Ordinary => (0, 0),
-        Role::PowerCut | Role::BackupCut | Role::TwoStep | Role::Set => (1, 0),
+        Role::PowerCut | Role::BackupCut | Role::TwoStep | Role::Set | Role::Jobs => (1, 0),
         Role::CorruptedImage => (0, 1),
     };
     if (counters.power_cuts, refusals) != expected {

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::api::{Api, KnownDevice, Place, Published, Upload};
 use crate::firmware::{self, SAMPLE_SIZE};
 use crate::output::{self, Look};
+use crate::signing::Key;
 use crate::stop::Stop;
 
 pub(super) const ORGANIZATION: &str = "dev";
@@ -39,7 +40,9 @@ impl Stage {
             .tempdir()
             .context("cannot make a temporary folder")?;
         let runtime = Runtime::new().context("cannot start threads")?;
-        let config = Config::new(folder.path().join("server"), ([127, 0, 0, 1], 0).into());
+        let mut config = Config::new(folder.path().join("server"), ([127, 0, 0, 1], 0).into());
+        config.mqtt.plain = Some(([127, 0, 0, 1], 0).into());
+        config.mqtt.anonymous = Some((ORGANIZATION.to_owned(), PROJECT.to_owned()));
         let server = runtime.block_on(Server::start(config))?;
         let url = format!("http://{}", server.local_addr());
         let administrator = server
@@ -65,6 +68,10 @@ impl Stage {
         })
     }
 
+    pub(super) fn server(&self) -> &RunningServer {
+        &self.server
+    }
+
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -88,6 +95,22 @@ impl Stage {
     /// Publishes a version that is there already for the devices with another key.
     pub(super) fn publish_for(&self, key: &str, version: &str) -> anyhow::Result<Published> {
         self.upload(key, &self.image_file(version), version, None)
+    }
+
+    /// Publishes a version that is there already for one device, with a signature.
+    pub(super) fn publish_signed_for(
+        &self,
+        node: &str,
+        version: &str,
+        key: &Key,
+    ) -> anyhow::Result<Published> {
+        let file = self.image_file(version);
+        let signature = key.sign(&file)?.signature;
+        let place = Place {
+            node: Some(node.to_owned()),
+            ..place_of(KEY)
+        };
+        self.upload_to(&place, &file, version, None, Some(signature))
     }
 
     /// Publishes data for a partition.
@@ -125,12 +148,17 @@ impl Stage {
         version: &str,
         partition: Option<&str>,
     ) -> anyhow::Result<Published> {
-        let place = Place {
-            organization: ORGANIZATION.to_owned(),
-            project: Some(PROJECT.to_owned()),
-            key: key.to_owned(),
-            node: None,
-        };
+        self.upload_to(&place_of(key), file, version, partition, None)
+    }
+
+    fn upload_to(
+        &self,
+        place: &Place,
+        file: &Path,
+        version: &str,
+        partition: Option<&str>,
+        signature: Option<String>,
+    ) -> anyhow::Result<Published> {
         let size = std::fs::metadata(file).map(|file| file.len());
         let upload = Upload {
             file,
@@ -138,11 +166,11 @@ impl Stage {
             version: Some(version),
             partition,
             file_system: None,
-            signature: None,
+            signature: signature.as_deref(),
             force: false,
         };
         self.runtime
-            .block_on(self.api.publish(&place, &upload, |_| {}))
+            .block_on(self.api.publish(place, &upload, |_| {}))
     }
 
     /// The bytes of a version that was published.
@@ -208,4 +236,14 @@ async fn remove_when_stopped(folder: PathBuf) {
     stop.wait().await;
     let _ = std::fs::remove_dir_all(folder);
     std::process::exit(INTERRUPTED);
+}
+
+/// The devices with this key.
+fn place_of(key: &str) -> Place {
+    Place {
+        organization: ORGANIZATION.to_owned(),
+        project: Some(PROJECT.to_owned()),
+        key: key.to_owned(),
+        node: None,
+    }
 }

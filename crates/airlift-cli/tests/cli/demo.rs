@@ -15,7 +15,7 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let text = airlift(["demo"]).env("TMPDIR", folder.path()).run().good();
     for words in [
-        "6 of 6 devices are where they should be",
+        "7 of 7 devices are where they should be",
         "the interrupted update was undone: the old content is back",
         "storage holds the new content",
         "step 2 of 2: model 7.1 is where the old app was",
@@ -23,6 +23,7 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
         "all parts of 2.0.0 (software version 2) are in place, and stay",
         "every part is what it was before (self-test)",
         "4 parts",
+        "SUCCEEDED reason accepted  v2.0.0",
         "POWER CUT",
         "going on at byte",
         "SHA-256 (digest)\n            what runs is untouched",
@@ -86,7 +87,8 @@ fn the_json_document_has_what_the_help_promises() {
             "ordinary",
             "backup-cut",
             "two-step",
-            "set"
+            "set",
+            "jobs"
         ]
     );
     for device in devices {

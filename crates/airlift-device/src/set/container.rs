@@ -244,6 +244,15 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         result
     }
 
+    /// The application does not want the image, for a reason that the engine does not see: what was staged of it is given up, so that nothing goes on with it.
+    pub async fn refuse<F: NorFlash, B: BootControl>(
+        mut self,
+        updater: &mut Updater<'_, F, B>,
+        refusal: Refusal,
+    ) {
+        self.fail(updater, &refusal.into()).await;
+    }
+
     async fn take<F: NorFlash, B: BootControl>(
         &mut self,
         updater: &mut Updater<'_, F, B>,

@@ -90,7 +90,7 @@ pub struct PartReport {
 pub struct SetFailure {
     /// The tag of the part that could not be applied. 0: the app did not stay.
     pub tag: u32,
-    /// Why, as [`Refusal::code`](crate::Refusal::code) has it; of an app that did not stay, its own reason, see [`Outcome`](crate::Outcome).
+    /// Why, as [`Refusal::code`](crate::Refusal::code) has it; of an app that did not stay, its own reason, see [`Outcome`](crate::Outcome), or 255: it never started.
     pub reason: u8,
 }
 
@@ -154,16 +154,23 @@ impl<'j, F: NorFlash> SetLook<'j, F> {
     ///
     /// As there.
     pub async fn failure(&mut self) -> Result<Option<SetFailure>, Error<F::Error>> {
-        let set = self.set().await?;
-        let failed = set.filter(|set| match set.phase {
-            Phase::Reverting | Phase::Reverted => true,
-            Phase::Partly => set.reason != 0,
-            _ => false,
-        });
-        Ok(failed.map(|set| SetFailure {
-            tag: set.progress,
-            reason: set.reason,
-        }))
+        let Some(set) = self.set().await? else {
+            return Ok(None);
+        };
+        let (tag, reason) = match set.phase {
+            Phase::Reverting | Phase::Reverted => (set.progress, set.reason),
+            Phase::Partly if set.reason != 0 => (set.progress, set.reason),
+            Phase::Committed => {
+                let parts = self.parts().await;
+                match (app_of(self.journal, &parts), self.journal.current()) {
+                    // It did not stay, and the parts have still to go back with it.
+                    (Some(Phase::RolledBack), Some(app)) => (0, app.reason),
+                    _ => return Ok(None),
+                }
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(SetFailure { tag, reason }))
     }
 
     /// See [`Updater::set_part`](crate::Updater::set_part).

@@ -34,11 +34,11 @@ mod stage;
 mod two_places;
 
 pub use apply::SetRestore;
-pub use container::{SetDownload, UnknownTags};
+pub use container::{SetDownload, UnknownTags, WholePart};
 pub use finish::Sequence;
 pub use identity::Identity;
 pub use processor::{Copy, Failed, PartOffer, Processor, Processors, Step};
-pub use report::{Holds, PartReport, SetFailure, SetState};
+pub use report::{Holds, PartPlace, PartReport, SetFailure, SetLook, SetState};
 pub use stage::PartDownload;
 pub use two_places::TwoPlaces;
 

@@ -59,8 +59,21 @@ pub(super) enum Stage<'h> {
 pub(super) struct Taken {
     pub(super) tag: u32,
     pub(super) subject: Subject,
+    /// Bytes of its value.
+    length: u32,
     /// Which one of the payload's, the manifest not counted.
     pub(super) index: u8,
+}
+
+/// A part of an image on its way that needs no more bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WholePart {
+    /// Its tag.
+    pub tag: u32,
+    /// Its bytes in the image.
+    pub length: u32,
+    /// The device had it before the image came, so that it was not staged.
+    pub was_there: bool,
 }
 
 /// An image on its way. The bytes can come in pieces of any size.
@@ -86,6 +99,8 @@ pub struct SetDownload<'p, 'h, 'b, C, P> {
     payload_at: u64,
     /// Where the next piece starts that is written without saying.
     fed: u64,
+    /// The part that was looked at last, and how far in the payload.
+    place: Option<(u32, u64)>,
     /// Bytes of the present part's descriptor.
     described: usize,
     /// The digest that the manifest says the present part has.
@@ -153,11 +168,13 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
             },
             payload_at: 0,
             fed: 0,
+            place: None,
             described: 0,
             expected: None,
             taken: [Taken {
                 tag: 0,
                 subject: PRESENT,
+                length: 0,
                 index: 0,
             }; MAX_PARTS],
             count: 0,
@@ -173,6 +190,22 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
             }
             Stage::Payload(_) | Stage::Over => None,
         }
+    }
+
+    /// The tag of the part that was looked at last, and the offset in the payload up to which bytes of it had been taken then: after a refusal, where that came.
+    /// `None`: no part has begun.
+    pub const fn place(&self) -> Option<(u32, u64)> {
+        self.place
+    }
+
+    /// One part that needs no more bytes, in the order of the image; `None` behind the last so far.
+    pub fn whole_part(&self, index: usize) -> Option<WholePart> {
+        let whole = self.taken.get(..self.count)?.get(index)?;
+        Some(WholePart {
+            tag: whole.tag,
+            length: whole.length,
+            was_there: whole.subject == PRESENT,
+        })
     }
 
     /// Takes the next bytes of the image, behind those that were written last.
@@ -211,6 +244,15 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         result
     }
 
+    /// The application does not want the image, for a reason that the engine does not see: what was staged of it is given up, so that nothing goes on with it.
+    pub async fn refuse<F: NorFlash, B: BootControl>(
+        mut self,
+        updater: &mut Updater<'_, F, B>,
+        refusal: Refusal,
+    ) {
+        self.fail(updater, &refusal.into()).await;
+    }
+
     async fn take<F: NorFlash, B: BootControl>(
         &mut self,
         updater: &mut Updater<'_, F, B>,
@@ -245,6 +287,8 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
                 return Ok(());
             };
             at += (before - bytes.len()) as u64;
+            let (Event::Begin(of) | Event::Value { tlv: of, .. } | Event::End(of)) = event;
+            self.place = Some((of.tag, payload.verifier.position()));
             match event {
                 Event::Begin(tlv) => self.begin(updater, tlv).await?,
                 Event::Value { tlv, bytes } => self.value(updater, tlv, bytes).await?,
@@ -532,6 +576,7 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         *place.ok_or(Refusal::TooManyParts)? = Taken {
             tag,
             subject,
+            length: tlv.length,
             index,
         };
         self.count += 1;

@@ -313,7 +313,8 @@ impl Parts {
                     version: booted.app.version.clone(),
                 });
             }
-            Status::Staged { .. } if self.is_to_be_tried(&mut updater)? => {
+            // An app of a set is held back until the rest of it is in place.
+            Status::Staged { .. } => {
                 let slot = updater.passive().map_or_else(String::new, slot_name);
                 block_on(updater.activate())?;
                 on(&Event::Installed { slot });

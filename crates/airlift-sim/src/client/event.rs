@@ -284,6 +284,13 @@ pub enum Event {
         content: &'static str,
         /// Its length in bytes, with what describes it.
         size: u32,
+        /// The device had it in use before, so that it was not fetched, and is not applied.
+        was_there: bool,
+    },
+    /// All of an image is there, and some of it was before the download: it was not fetched.
+    SetPassedOver {
+        /// So many bytes.
+        bytes: u32,
     },
     /// All parts of a set are in place, but the app, which waits to be tried.
     SetApplied {
@@ -555,8 +562,17 @@ impl fmt::Display for Event {
             Self::DataPresent { name, version, .. } => {
                 write!(f, "data      {name} {version} are in the other slot")
             }
-            Self::SetPartStaged { tag, content, size } => {
-                write!(f, "stage     tag {tag}, {content}, {size} bytes")
+            Self::SetPartStaged {
+                tag,
+                content,
+                size,
+                was_there,
+            } => {
+                let what = if *was_there { "keep  " } else { "stage " };
+                write!(f, "{what}    tag {tag}, {content}, {size} bytes")
+            }
+            Self::SetPassedOver { bytes } => {
+                write!(f, "download  {bytes} bytes were here, and were not fetched")
             }
             Self::SetApplied { version } => {
                 write!(

@@ -151,8 +151,8 @@ pub fn inspect(
         layout: &layout,
         two_step: false,
     };
-    let mut unit = plan.map(|plan| plan.look(&ground, copy)).transpose()?;
-    let set = look(copy, layout.journal, &named, unit.as_mut())?;
+    let unit = plan.map(|plan| plan.look(&ground, copy)).transpose()?;
+    let set = look(copy, layout.journal, &named, unit.as_ref())?;
     if set.as_ref().is_some_and(SetReport::is_pending) {
         // The engine would go on with it, and what is there now would not be seen.
         forget_set(copy, layout.journal)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan         what the configuration says, held against the flash
-//! install      an image from its first byte to what becomes of it; fetch: the bytes from byte N on
+//! install      an image from its first byte to what becomes of it; fetch: the bytes from byte N on; header: what comes first
 //! boot         what is done at boot, before the app's first line
 //! notes        what the app remembers of images; tell: what the server is told of them
 //! external     parts in another flash
@@ -11,12 +11,12 @@
 mod boot;
 mod external;
 mod fetch;
+mod header;
 mod install;
 mod notes;
 mod plan;
 mod report;
 mod tell;
-mod whereabouts;
 
 use std::mem;
 

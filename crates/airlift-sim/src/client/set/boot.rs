@@ -1,8 +1,8 @@
 //! Sets at boot: the one that was interrupted is finished or undone before the app's first line, and the app of a set that proved itself keeps it.
 
 use airlift_device::install::{EspLayout, EspOtadata};
-use airlift_device::journal::{Journal, Phase, Subject};
-use airlift_device::set::{SetRestore, SetState};
+use airlift_device::journal::Journal;
+use airlift_device::set::{Holds, SetFailure, SetLook, SetRestore, SetState};
 use airlift_device::{Error as EngineError, Outcome, Refusal, Status, Updater};
 
 use super::super::device::{Engine, Observer, Parts, why_rolled_back};
@@ -12,6 +12,7 @@ use super::super::transfer::BUFFER;
 use super::super::{DeviceError, Event};
 use super::external::Externals;
 use super::notes::{Attempt, Stage};
+use super::report::why;
 use crate::flash::{SimFlash, block_on};
 
 type Engines<'d> = Result<Engine<'d>, EngineError<crate::flash::FlashError>>;
@@ -75,30 +76,19 @@ impl Parts {
         Ok(confirmed?)
     }
 
-    /// Whether an app that is staged waits to be tried. One that came as a part of a set that was never committed does not.
-    pub(in super::super) fn is_to_be_tried(
-        &self,
-        engine: &mut Engine<'_>,
-    ) -> Result<bool, DeviceError> {
-        Ok(match &self.set {
-            Some(unit) if unit.has_app() => block_on(engine.set_state())? == SetState::Applied,
-            _ => true,
-        })
-    }
-
     /// Compares the notes with what the engine says of the set, and tells what is new.
     pub(in super::super) fn settle_set(
         &mut self,
         engine: &mut Engine<'_>,
         on: &mut Observer<'_>,
     ) -> Result<(), DeviceError> {
-        let state = block_on(engine.set_state())?;
+        let seen = Seen::of(engine)?;
         let status = engine.status();
         let Some(unit) = &mut self.set else {
             return Ok(());
         };
         if let Some(attempt) = unit.notes.attempt().cloned()
-            && let Some(after) = settled(&attempt, state, status)
+            && let Some(after) = settled(&attempt, &seen, status)
         {
             if after.stage == Stage::Done {
                 unit.notes.note_installed()?;
@@ -130,61 +120,88 @@ impl Parts {
     }
 }
 
-/// What becomes of a set whose applying, or undoing, was cut: it is finished with `new` content, or with `old`. An app that is tried is no
+/// What becomes of a set whose applying, or undoing, was cut: it is finished with `new` content, or with `old`. An app that is tried, or waits for it, is no
 /// interruption.
 fn interrupted(mut flash: SimFlash<WORD, SECTOR>, layout: &EspLayout) -> Option<&'static str> {
     block_on(async {
         let journal = Journal::mount(&mut flash, layout.journal).await;
-        let set = journal.find(&mut flash, Subject::SET).await.ok()??;
-        let tried = journal.current().is_some_and(|app| {
-            matches!(
-                app.phase,
-                Phase::Armed | Phase::OnTrial | Phase::Confirming | Phase::Rejecting
-            )
-        });
-        match set.phase {
-            Phase::Committed if !tried => Some("new"),
-            Phase::Reverting => Some("old"),
-            _ => None,
+        let mut set = SetLook::new(&journal, &mut flash);
+        if set.state().await.ok()? != SetState::Stuck {
+            return None;
+        }
+        match set.failure().await.ok()? {
+            Some(_) => Some("old"),
+            None => Some("new"),
         }
     })
 }
 
+/// What the engine says of the last set.
+struct Seen {
+    state: SetState,
+    failure: Option<SetFailure>,
+    /// Each part is what the set brought.
+    all_new: bool,
+}
+
+impl Seen {
+    fn of(engine: &mut Engine<'_>) -> Result<Self, DeviceError> {
+        block_on(async {
+            let mut all_new = true;
+            for index in 0.. {
+                match engine.set_part(index).await? {
+                    Some(part) => all_new &= part.holds == Holds::New,
+                    None => break,
+                }
+            }
+            Ok(Self {
+                state: engine.set_state().await?,
+                failure: engine.set_failure().await?,
+                all_new,
+            })
+        })
+    }
+}
+
 /// What the notes have to say now; `None`: what they say.
-fn settled(attempt: &Attempt, state: SetState, status: Status) -> Option<Attempt> {
-    let ours = |sha256: [u8; 32]| sha256 == attempt.payload;
-    let app = match status {
-        Status::Idle {
-            last: Some((Outcome::RolledBack { started, reason }, ..)),
-        } => why_rolled_back(started, reason),
-        _ => "not-confirmed",
+fn settled(attempt: &Attempt, seen: &Seen, status: Status) -> Option<Attempt> {
+    let ours = |sha256: &[u8; 32]| *sha256 == attempt.payload;
+    let failed = |stage| {
+        let reason = seen.failure.as_ref().map(why);
+        (stage, reason.unwrap_or_default())
     };
-    let (stage, reason) = match (attempt.stage, state) {
-        (Stage::Committed, SetState::Done { sha256, .. }) if ours(sha256) => {
+    let (stage, reason) = match (attempt.stage, &seen.state) {
+        (Stage::Committed | Stage::InSequence, SetState::Done { sha256, .. }) if ours(sha256) => {
             (Stage::Done, String::new())
         }
         (
             Stage::Committed,
             SetState::Reverted {
                 sha256,
-                tag,
                 reported: false,
+                ..
             },
-        ) if ours(sha256) => {
-            let reason = match tag {
-                0 => app.to_owned(),
-                tag => format!("not-applied/tag:{tag}"),
-            };
-            (Stage::Undone, reason)
-        }
+        ) if ours(sha256) => failed(Stage::Undone),
         (Stage::Committed, SetState::Applied | SetState::OnTrial | SetState::Stuck) => return None,
+        (Stage::InSequence, SetState::Partly { sha256, .. }) if ours(sha256) && seen.all_new => {
+            (Stage::Done, String::new())
+        }
+        // One could not be applied, or the set was given up.
+        (Stage::Committed | Stage::InSequence, SetState::Partly { sha256, .. })
+            if ours(sha256) && seen.failure.is_some() =>
+        {
+            failed(Stage::Failed)
+        }
         // The power went before the engine had taken it, or while one part after the other was applied.
         (Stage::Committed | Stage::InSequence, _) => (Stage::Fetching, String::new()),
         (Stage::OnTrial, _) => match status {
             Status::Idle {
                 last: Some((Outcome::Confirmed, ..)),
             } => (Stage::Done, String::new()),
-            Status::Idle { .. } => (Stage::Failed, app.to_owned()),
+            Status::Idle {
+                last: Some((Outcome::RolledBack { started, reason }, ..)),
+            } => (Stage::Failed, why_rolled_back(started, reason).to_owned()),
+            Status::Idle { .. } => (Stage::Failed, "not-confirmed".to_owned()),
             _ => return None,
         },
         _ => return None,

@@ -1,11 +1,13 @@
 //! An image for the parts of the device, from the question to what becomes of it.
 
+use std::cmp::Ordering;
+
 use airlift_device::notify::esp_http::Method;
-use airlift_device::set::{Sequence, SetDownload, SetState};
-use airlift_device::verify::EspApp;
+use airlift_device::set::{Processors, Sequence, SetDownload, SetState};
+use airlift_device::verify::{EspApp, ImageCheck};
 use airlift_device::{Error as EngineError, Offer, Refusal};
 use airlift_formats::matter::image::{MAX_HEADER_LEN, OtaImageError};
-use airlift_formats::nxp::Content;
+use airlift_formats::nxp::{Content, ManifestError};
 use sha2::{Digest as _, Sha256};
 
 use super::super::ask::{Question, Reply, understand};
@@ -16,9 +18,9 @@ use super::super::transfer::{BUFFER, SHOW_EVERY, Source};
 use super::super::{DeviceError, Event, Polled, UpdateUrl};
 use super::external::{External, Externals};
 use super::fetch::{Origin, Stream};
+use super::header::{FileDigest, Head};
 use super::notes::{Attempt, Stage};
-use super::whereabouts::{Head, Whereabouts};
-use super::{PLACE, Policy};
+use super::{PLACE, Policy, report};
 use crate::flash::{FlashError, block_on};
 
 /// What became of an image.
@@ -33,6 +35,24 @@ enum Came {
     InSequence(Sequence),
 }
 
+/// How far the bytes of an image came.
+enum Fetched {
+    /// The engine wants no more, or there are no more. With what the header says, if it is complete.
+    All(Option<Head>),
+    /// The stream ended early, for this reason.
+    Part(String),
+    Refused(Refusal),
+}
+
+/// The next byte that is wanted of an image of `length` bytes.
+fn next_of<C: ImageCheck + Clone, P: Processors>(
+    download: &SetDownload<'_, '_, '_, C, P>,
+    length: u32,
+) -> Option<u32> {
+    let wanted = u32::try_from(download.wanted()?).ok()?;
+    (wanted < length).then_some(wanted)
+}
+
 /// A refusal, and where in the image it came.
 struct Blame {
     refusal: Refusal,
@@ -42,16 +62,29 @@ struct Blame {
 }
 
 impl Blame {
-    fn of(refusal: Refusal, whereabouts: &Whereabouts) -> Self {
+    /// About the image as a whole.
+    const fn whole(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            tag: None,
+            offset: None,
+        }
+    }
+
+    /// `place`: the part that was looked at last, and how far in the payload.
+    fn of(refusal: Refusal, place: Option<(u32, u64)>) -> Self {
+        let (tag, offset) = place.unzip();
         let (tag, offset) = match &refusal {
-            // They are about the image as a whole.
-            Refusal::Container(_) | Refusal::Identity(_) => (None, None),
-            // It knows best.
+            Refusal::Container(_) | Refusal::Identity(_) | Refusal::Digest => (None, None),
+            // They know best.
             Refusal::Payload(error) => match error.tlv() {
                 Some(part) => (Some(part.tag), Some(part.offset)),
                 None => (None, None),
             },
-            _ => whereabouts.place(),
+            Refusal::UnknownTag { tag } | Refusal::Manifest(ManifestError::Digest { tag }) => {
+                (Some(*tag), offset)
+            }
+            _ => (tag, offset),
         };
         Self {
             refusal,
@@ -156,7 +189,7 @@ impl Running<'_> {
         if installed.is_some_and(|image| image.file == offer) {
             return Ok(Put::WasThere);
         }
-        let stream = Stream::new(Origin::Here, offer, Source::Here(image));
+        let stream = Stream::new(Origin::Here(image), offer, Source::Here(image));
         let polled = self.install(stream, None, on);
         Ok(match self.unless_dark(polled, on)? {
             Polled::Restart => Put::Restart,
@@ -241,91 +274,35 @@ impl Running<'_> {
             ..EspApp::new(chip.id)
         };
         let (mut header, mut buffer) = ([0; MAX_HEADER_LEN], [0; BUFFER]);
-        let mut whereabouts = Whereabouts::default();
-        let refused =
-            |refusal, whereabouts: &Whereabouts| Came::Refused(Blame::of(refusal, whereabouts));
-        let processors = Externals(externals);
         let mut download = match SetDownload::new(
             identity,
             &parts,
             check,
-            processors,
+            Externals(externals),
             unknown,
             &mut header,
             &mut buffer,
         ) {
             Ok(download) => download,
-            Err(refusal) => return Ok(refused(refusal, &whereabouts)),
+            Err(refusal) => return Ok(Came::Refused(Blame::whole(refusal))),
         };
         self.parts.arm_cut();
-        let length = stream.offer.length;
-        let mut received = [0; BUFFER];
-        let mut whole = Sha256::new();
-        let (mut at, mut shown) = (0, 0);
-        let mut head = None;
-        while at < length {
-            let piece = match self.bytes_from(stream, at, &mut received)? {
-                Ok(piece) => piece,
-                Err(message) => return Ok(Came::Broken(message)),
-            };
-            let mut rest = &received[..piece.length];
-            whole.update(rest);
-            at += piece.length as u32;
-            loop {
-                let stretch = whereabouts.next(&mut rest);
-                if stretch.is_nothing() {
-                    break;
-                }
-                if let Some(found) = stretch.head {
-                    if version.is_empty() {
-                        version.clone_from(&found.version);
-                    }
-                    self.note_attempt(Stage::Fetching, &stream.offer, &found, version, "")?;
-                    head = Some(found);
-                }
-                match block_on(download.write(&mut self.updater, stretch.bytes)) {
-                    Ok(()) => {}
-                    Err(EngineError::Refused(refusal)) => {
-                        return Ok(refused(refusal, &whereabouts));
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-                if let Some(part) = stretch.ended {
-                    on(&Event::SetPartStaged {
-                        tag: part.tag,
-                        content: Content::of(part.tag).name(),
-                        size: part.length,
-                    });
-                }
+        let head = match self.fetch(stream, &mut download, version, on)? {
+            Fetched::All(head) => head,
+            Fetched::Part(message) => return Ok(Came::Broken(message)),
+            Fetched::Refused(refusal) => {
+                let blame = Blame::of(refusal, download.place());
+                block_on(download.refuse(&mut self.updater, refusal));
+                return Ok(Came::Refused(blame));
             }
-            if piece.cut {
-                return Err(self.parts.cut_power(at));
-            }
-            if at >= shown + SHOW_EVERY || at == length {
-                shown = at;
-                on(&Event::PartitionProgress {
-                    partition: PLACE.to_owned(),
-                    at,
-                    size: length,
-                });
-            }
-        }
-        on(&Event::Verifying);
-        let all = Blame {
-            refusal: Refusal::Digest,
-            tag: None,
-            offset: None,
-        };
-        // The header's digest covers the payload; what was offered is the file.
-        let Some(head) = head.filter(|_| <[u8; 32]>::from(whole.finalize()) == stream.offer.sha256)
-        else {
-            return Ok(Came::Refused(all));
         };
         let stage = match policy {
             Policy::AllOrNothing => Stage::Committed,
             Policy::InSequence => Stage::InSequence,
         };
-        self.note_attempt(stage, &stream.offer, &head, version, "")?;
+        if let Some(head) = head {
+            self.note_attempt(stage, &stream.offer, &head, version, "")?;
+        }
         let came = match policy {
             Policy::AllOrNothing => {
                 block_on(download.finish(&mut self.updater)).map(Came::Committed)
@@ -335,7 +312,7 @@ impl Running<'_> {
             }
         };
         match came {
-            Err(EngineError::Refused(refusal)) => Ok(Came::Refused(Blame { refusal, ..all })),
+            Err(EngineError::Refused(refusal)) => Ok(Came::Refused(Blame::whole(refusal))),
             // All that was offered is here: the image ends too early by itself, and no other download brings more of it.
             Err(EngineError::Incomplete { have, want }) => {
                 let refusal = Refusal::from(OtaImageError::Truncated {
@@ -343,10 +320,117 @@ impl Running<'_> {
                     found: have.into(),
                     in_header: false,
                 });
-                Ok(Came::Refused(Blame { refusal, ..all }))
+                Ok(Came::Refused(Blame::whole(refusal)))
             }
             came => Ok(came?),
         }
+    }
+
+    /// The bytes that the engine wants.
+    fn fetch<C: ImageCheck + Clone, P: Processors>(
+        &mut self,
+        stream: &mut Stream<'_>,
+        download: &mut SetDownload<'_, '_, '_, C, P>,
+        version: &mut String,
+        on: &mut Observer<'_>,
+    ) -> Result<Fetched, DeviceError> {
+        let length = stream.offer.length;
+        let mut received = [0; BUFFER];
+        let (mut start, mut head) = (Vec::new(), None);
+        let mut file = FileDigest::default();
+        let (mut came, mut shown, mut whole) = (0, 0, 0);
+        while let Some(wanted) = next_of(download, length) {
+            let (at, piece) = match self.bytes_for(stream, wanted, &mut received) {
+                Ok(next) => next,
+                Err(message) => return Ok(Fetched::Part(message)),
+            };
+            let bytes = &received[..piece.length];
+            came += bytes.len() as u32;
+            file.take(at, bytes);
+            if head.is_none() {
+                // It is in front of everything that could be known, so that it comes as a whole.
+                start.extend(bytes);
+                head = Head::of(&start);
+                if let Some(head) = &head
+                    && let Err(refusal) = self.begin_image(&stream.offer, head, version)?
+                {
+                    return Ok(Fetched::Refused(refusal));
+                }
+            }
+            match block_on(download.write_at(&mut self.updater, at.into(), bytes)) {
+                Ok(()) => {}
+                Err(EngineError::Refused(refusal)) => return Ok(Fetched::Refused(refusal)),
+                Err(error) => return Err(error.into()),
+            }
+            while let Some(part) = download.whole_part(whole) {
+                whole += 1;
+                on(&Event::SetPartStaged {
+                    tag: part.tag,
+                    content: Content::of(part.tag).name(),
+                    size: part.length,
+                    was_there: part.was_there,
+                });
+            }
+            if piece.cut {
+                return Err(self.parts.cut_power(at + piece.length as u32));
+            }
+            let reached = next_of(download, length).unwrap_or(length);
+            if reached >= shown + SHOW_EVERY || reached == length {
+                shown = reached;
+                on(&Event::PartitionProgress {
+                    partition: PLACE.to_owned(),
+                    at: reached,
+                    size: length,
+                });
+            }
+        }
+        if came < length {
+            on(&Event::SetPassedOver {
+                bytes: length - came,
+            });
+        }
+        on(&Event::Verifying);
+        // The header's digest covers the payload; what was offered is the file.
+        let other = file
+            .of(length)
+            .is_some_and(|found| found != stream.offer.sha256);
+        Ok(match other {
+            true => Fetched::Refused(Refusal::Digest),
+            false => Fetched::All(head),
+        })
+    }
+
+    /// The header is there: it has to be that of the image which was begun, and of all of the file.
+    fn begin_image(
+        &mut self,
+        file: &Offer,
+        head: &Head,
+        version: &mut String,
+    ) -> Result<Result<(), Refusal>, DeviceError> {
+        let unit = self.parts.set.as_ref();
+        let begun = unit.and_then(|unit| unit.notes.attempt());
+        let begun = begun.filter(|begun| begun.stage == Stage::Fetching && begun.file == *file);
+        let is_other = begun.is_some_and(|begun| {
+            (begun.payload, begun.software_version) != (head.payload, head.software_version)
+        });
+        let length = u64::from(file.length);
+        let refusal = match head.size.cmp(&length) {
+            _ if is_other => Refusal::Digest,
+            Ordering::Less => OtaImageError::TrailingBytes { offset: head.size }.into(),
+            Ordering::Greater => Refusal::from(OtaImageError::Truncated {
+                needed: head.size,
+                found: length,
+                in_header: false,
+            }),
+            Ordering::Equal => {
+                if version.is_empty() {
+                    version.clone_from(&head.version);
+                }
+                self.note_attempt(Stage::Fetching, file, head, version, "")?;
+                return Ok(Ok(()));
+            }
+        };
+        Ok(Err(refusal))
     }
 
     fn note_attempt(
@@ -423,7 +507,7 @@ impl Running<'_> {
         };
         attempt.stage = match (done.failed, done.restart) {
             (Some(tag), _) => {
-                attempt.reason = format!("not-applied/tag:{tag}");
+                attempt.reason = report::not_applied(tag, done.reason);
                 Stage::Failed
             }
             (None, true) => Stage::OnTrial,

@@ -1,28 +1,32 @@
 //! What is where: the last set, part by part, for people and programs.
 
+use airlift_device::Refusal;
 use airlift_device::flash::Region;
 use airlift_device::journal::{Journal, Phase, Record, Subject};
 use airlift_device::partition::Partition;
+use airlift_device::set::{Holds, PartPlace, PartReport, SetFailure, SetLook, SetState};
 use airlift_formats::nxp::Content;
 use serde::Serialize;
 
 use super::super::DeviceError;
 use super::super::ask::hex;
-use super::super::device::Running;
+use super::super::device::{Running, why_rolled_back};
 use super::super::provision::{SECTOR, WORD};
 use super::Unit;
-use super::external::Holds;
 use crate::flash::{Flash, SimFlash, block_on};
 
 /// The last set that the engine took, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SetReport {
-    /// `applying` (its parts are being put in place), `applied` (they are, and its app waits to be tried), `on-trial`, `undoing`, `done`, `undone`.
+    /// `applying` (its parts are being put in place), `applied` (they are, and its app waits to be tried), `on-trial`, `undoing`, `done`, `undone`,
+    /// `partly` (its parts need not be of one image: they are applied in sequence, or the set was given up).
     pub state: &'static str,
     /// The digest that the header of the image has of its payload, the first 32 bytes.
     pub sha256: String,
     /// Tag of the part that could not be applied; 0: the app did not stay. `None`: nothing went wrong.
     pub failed_tag: Option<u32>,
+    /// Why, in one word, as it is told to the server: `not-applied/tag:2/flash`, `self-test`. `None`: nothing went wrong.
+    pub reason: Option<String>,
     /// The server knows how it ended.
     pub reported: bool,
     /// The software version that the device has, if its notes are at hand.
@@ -40,84 +44,105 @@ pub struct SetPartReport {
     pub tag: u32,
     /// What that tag stands for: `application`, `factory data`, `custom`, ...
     pub content: &'static str,
-    /// Where it goes: `app`, `partition NAME`, `external FILE`, or `custom` if the configuration is not at hand.
+    /// Where it goes: `app`, `partition NAME`, `external FILE`; if the configuration is not at hand, also `custom`, or `where it was`, of a part that was in place before.
     pub place: String,
-    /// What is there: `old`, `new`, or `unknown`: it is being copied, or lies where nobody looked.
+    /// What is there: `old`, `new`, `neither` (it is being copied), or `unknown` (it lies in another flash, and the set is not over).
     pub holds: &'static str,
 }
 
 impl SetReport {
-    /// Neither in place nor undone.
+    /// The next boot goes on with it.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        !matches!(self.state, "done" | "undone")
+        !matches!(self.state, "done" | "undone" | "partly")
     }
 }
 
-/// How the subjects of parts are written down: see `docs/journal.md`.
-const APP_ID: usize = 8;
-const APP_MARK: u32 = u32::MAX;
-const CUSTOM: u32 = u32::MAX - 1;
+/// Why a set was not applied as a whole, in one word, as it is told to the server.
+pub(super) fn why(failure: &SetFailure) -> String {
+    match (failure.tag, failure.reason) {
+        (0, reason) => why_rolled_back(reason != u8::MAX, reason).to_owned(),
+        (tag, reason) => not_applied(tag, reason),
+    }
+}
+
+/// The same of a part; `reason` is the code of a [`Refusal`].
+pub(super) fn not_applied(tag: u32, reason: u8) -> String {
+    format!("not-applied/tag:{tag}/{}", Refusal::token(reason))
+}
 
 /// Reads the journal in `region`; changes nothing. `unit` knows more than the engine does.
 pub(in super::super) fn look(
     flash: &Flash,
     region: Region,
     named: &[(String, Partition)],
-    unit: Option<&mut Unit>,
+    unit: Option<&Unit>,
 ) -> Result<Option<SetReport>, DeviceError> {
     let mut flash = typed(flash)?;
-    let journal = block_on(Journal::mount(&mut flash, region));
-    let Some(set) = block_on(journal.find(&mut flash, Subject::SET))? else {
-        return Ok(None);
-    };
-    let tail = block_on(journal.tail(&mut flash, Subject::SET));
-    let (app_id, entries) = tail.split_at(APP_ID);
-    let app = journal
-        .current()
-        .filter(|app| app.sha256.starts_with(app_id));
-    let mut unit = unit;
-    let mut parts = Vec::new();
-    for entry in entries.as_chunks::<8>().0 {
-        let ([tag, subject], _) = entry.as_chunks::<4>() else {
-            break;
+    block_on(async {
+        let journal = Journal::mount(&mut flash, region).await;
+        let Some(record) = journal.find(&mut flash, Subject::SET).await? else {
+            return Ok(None);
         };
-        let (tag, subject) = (u32::from_le_bytes(*tag), u32::from_le_bytes(*subject));
-        let (place, holds) = match subject {
-            0 => break,
-            APP_MARK => ("app".to_owned(), app_holds(&set, app)),
-            CUSTOM => custom(&set, tag, unit.as_deref_mut()),
-            subject => {
-                let offset = subject & !3;
-                let mut known = named.iter();
-                let name = known.find(|(_, known)| known.region.offset == offset);
-                let name = name.map_or_else(|| format!("{offset:#x}"), |(name, _)| name.clone());
-                let part = block_on(journal.find(&mut flash, Subject::partition(offset)))?;
-                (
-                    format!("partition {name}"),
-                    partition_holds(&set, part.as_ref()),
-                )
-            }
+        let mut set = SetLook::new(&journal, &mut flash);
+        let failure = set.failure().await?;
+        let state = match set.state().await? {
+            SetState::None => return Ok(None),
+            SetState::Applied => "applied",
+            SetState::OnTrial => "on-trial",
+            SetState::Done { .. } => "done",
+            SetState::Reverted { .. } => "undone",
+            SetState::Partly { .. } => "partly",
+            _ if failure.is_some() => "undoing",
+            _ => "applying",
         };
-        parts.push(SetPartReport {
-            tag,
-            content: Content::of(tag).name(),
-            place,
-            holds,
-        });
+        let mut parts = Vec::new();
+        while let Some(part) = set.part(parts.len()).await? {
+            parts.push(SetPartReport {
+                tag: part.tag,
+                content: Content::of(part.tag).name(),
+                place: place(&part, named, unit),
+                holds: match part.holds {
+                    Holds::Old => "old",
+                    Holds::New => "new",
+                    Holds::Neither => "neither",
+                    Holds::Unknown => "unknown",
+                },
+            });
+        }
+        let installed = unit.and_then(|unit| unit.notes.installed());
+        Ok(Some(SetReport {
+            state,
+            sha256: hex(&record.sha256),
+            failed_tag: failure.map(|failure| failure.tag),
+            reason: failure.as_ref().map(why),
+            reported: record.reported,
+            software_version: installed.map(|image| image.software_version),
+            version: installed
+                .map(|image| image.version.clone())
+                .filter(|version| !version.is_empty()),
+            parts,
+        }))
+    })
+}
+
+/// As the configuration calls it, or else as far as the journal says it.
+fn place(part: &PartReport, named: &[(String, Partition)], unit: Option<&Unit>) -> String {
+    let mut declared = unit.iter().flat_map(|unit| &unit.places);
+    if let Some((_, place)) = declared.find(|(tag, _)| *tag == part.tag) {
+        return place.clone();
     }
-    let installed = unit.as_ref().and_then(|unit| unit.notes.installed());
-    Ok(Some(SetReport {
-        state: state(&set, app),
-        sha256: hex(&set.sha256),
-        failed_tag: matches!(set.phase, Phase::Reverting | Phase::Reverted).then_some(set.progress),
-        reported: set.reported,
-        software_version: installed.map(|image| image.software_version),
-        version: installed
-            .map(|image| image.version.clone())
-            .filter(|version| !version.is_empty()),
-        parts,
-    }))
+    match part.place {
+        PartPlace::App => "app".to_owned(),
+        PartPlace::Partition(offset) => {
+            let mut known = named.iter();
+            let name = known.find(|(_, known)| known.region.offset == offset);
+            let name = name.map_or_else(|| format!("{offset:#x}"), |(name, _)| name.clone());
+            format!("partition {name}")
+        }
+        PartPlace::Custom => "custom".to_owned(),
+        _ => "where it was".to_owned(),
+    }
 }
 
 /// Takes a set out of the journal of a copy, so that an engine can be started there that would go on with it.
@@ -133,60 +158,6 @@ fn typed(flash: &Flash) -> Result<SimFlash<WORD, SECTOR>, DeviceError> {
     Ok(typed.map_err(|_| crate::board::EspFlashError { sector: 0 })?)
 }
 
-fn state(set: &Record, app: Option<&Record>) -> &'static str {
-    match (set.phase, app.map(|app| app.phase)) {
-        (Phase::Done, _) => "done",
-        (Phase::Reverted, _) => "undone",
-        (Phase::Reverting, _) => "undoing",
-        (_, Some(Phase::Armed)) => "applied",
-        (_, Some(Phase::OnTrial | Phase::Confirming)) => "on-trial",
-        (_, Some(Phase::Rejecting | Phase::RolledBack)) => "undoing",
-        _ => "applying",
-    }
-}
-
-fn app_holds(set: &Record, app: Option<&Record>) -> &'static str {
-    match (set.phase, app.map(|app| app.phase)) {
-        (Phase::Done, _) | (_, Some(Phase::OnTrial | Phase::Confirming | Phase::Confirmed)) => {
-            "new"
-        }
-        (Phase::Reverted, _)
-        | (_, Some(Phase::Staged | Phase::Armed | Phase::RolledBack | Phase::Refused)) => "old",
-        _ => "unknown",
-    }
-}
-
-fn partition_holds(set: &Record, part: Option<&Record>) -> &'static str {
-    match (set.phase, part.map(|part| part.phase)) {
-        (_, Some(Phase::Replacing | Phase::Undoing | Phase::Writing | Phase::Copying)) => "unknown",
-        (Phase::Done, _) | (_, Some(Phase::Replaced | Phase::Updated)) => "new",
-        (Phase::Reverted, _) | (_, Some(Phase::Ready | Phase::Restored | Phase::Declined)) => "old",
-        _ => "unknown",
-    }
-}
-
-fn custom(set: &Record, tag: u32, unit: Option<&mut Unit>) -> (String, &'static str) {
-    let said = match set.phase {
-        Phase::Done => "new",
-        Phase::Reverted => "old",
-        _ => "unknown",
-    };
-    let Some(unit) = unit else {
-        return ("custom".to_owned(), said);
-    };
-    let mut places = unit.places.iter();
-    let place = places.find(|(of, _)| *of == tag);
-    let place = place.map_or_else(|| "custom".to_owned(), |(_, place)| place.clone());
-    let mut externals = unit.externals.iter_mut();
-    let external = externals.find(|external| external.tag() == tag);
-    let holds = match external.and_then(|external| block_on(external.holds())) {
-        Some(Holds::New) => "new",
-        Some(Holds::Old) => "old",
-        None => "unknown",
-    };
-    (place, holds)
-}
-
 impl Running<'_> {
     /// The last set, part by part; `None`: there was none.
     ///
@@ -194,8 +165,8 @@ impl Running<'_> {
     /// If the journal cannot be read any more.
     pub fn set(&mut self) -> Result<Option<SetReport>, DeviceError> {
         let region = self.parts.layout.journal;
-        let parts = &mut *self.parts;
-        look(&parts.flash, region, &parts.named, parts.set.as_mut())
+        let parts = &*self.parts;
+        look(&parts.flash, region, &parts.named, parts.set.as_ref())
     }
 
     /// What a part in another flash holds; `None`: nothing, or there is no such part.

@@ -43,6 +43,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("matter_image", "sha256"),
     ("update_esp", ""),
     ("http", ""),
+    (
+        "aws_messages",
+        "10 979: the C libraries of AWS, without memcpy and the like",
+    ),
+    ("aws", ""),
 ];
 
 /// Ceilings are multiples of this.

@@ -290,7 +290,7 @@ impl<'t> Jobs<'t> {
             Topic::NotifyNext => (Pending::Ask, Leg::Request),
             _ => return Event::Nothing,
         };
-        let notice = *topic == Topic::NotifyNext;
+        let notice = matches!(topic, Topic::NotifyNext);
         if !notice && (self.pending != Some(pending) || leg == Leg::Request) {
             return Event::Nothing;
         }

@@ -55,8 +55,10 @@ impl core::error::Error for Base64Error {}
 
 /// The bytes of a text in base64, one after the other. Ends after an error.
 #[derive(Debug, Clone)]
-pub struct Decoder<I> {
-    symbols: I,
+pub struct Decoder<'a> {
+    /// As it stands in the message.
+    symbols: core::slice::Iter<'a, u8>,
+    escaped: bool,
     /// The last bits that were read, and how many of them belong to no byte yet.
     bits: u16,
     pending: u8,
@@ -67,10 +69,16 @@ pub struct Decoder<I> {
     done: bool,
 }
 
-/// The bytes of `text`.
-pub fn decode<'a>(text: Text<'a>) -> Decoder<impl Iterator<Item = char> + Clone + use<'a>> {
+/// The bytes of `text`. Of the escapes of JSON only those of the slash and of line breaks are known.
+#[must_use]
+pub fn decode(text: Text<'_>) -> Decoder<'_> {
+    let (symbols, escaped) = match text.escapes() {
+        Some(raw) => (raw, true),
+        None => (text.as_str().unwrap_or_default(), false),
+    };
     Decoder {
-        symbols: text.chars(),
+        symbols: symbols.as_bytes().iter(),
+        escaped,
         bits: 0,
         pending: 0,
         quad: 0,
@@ -80,7 +88,7 @@ pub fn decode<'a>(text: Text<'a>) -> Decoder<impl Iterator<Item = char> + Clone 
     }
 }
 
-impl<I: Iterator<Item = char>> Iterator for Decoder<I> {
+impl Iterator for Decoder<'_> {
     type Item = Result<u8, Base64Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -93,23 +101,37 @@ impl<I: Iterator<Item = char>> Iterator for Decoder<I> {
     }
 }
 
-impl<I: Iterator<Item = char>> FusedIterator for Decoder<I> {}
+impl FusedIterator for Decoder<'_> {}
 
-impl<I: Iterator<Item = char>> Decoder<I> {
+impl Decoder<'_> {
+    /// The next symbol, without an escape.
+    fn symbol(&mut self) -> Option<u8> {
+        let symbol = *self.symbols.next()?;
+        if symbol != b'\\' || !self.escaped {
+            return Some(symbol);
+        }
+        Some(match self.symbols.next()? {
+            b'/' => b'/',
+            b'n' | b'r' => b'\n',
+            // What this is an escape for is no symbol.
+            _ => b'\\',
+        })
+    }
+
     fn byte(&mut self) -> Option<Result<u8, Base64Error>> {
-        for symbol in self.symbols.by_ref() {
+        while let Some(symbol) = self.symbol() {
             let value = match symbol {
-                'A'..='Z' => symbol as u8 - b'A',
-                'a'..='z' => symbol as u8 - b'a' + 26,
-                '0'..='9' => symbol as u8 - b'0' + 52,
-                '+' => 62,
-                '/' => 63,
-                '\r' | '\n' => continue,
-                ' ' => {
+                b'A'..=b'Z' => symbol - b'A',
+                b'a'..=b'z' => symbol - b'a' + 26,
+                b'0'..=b'9' => symbol - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                b'\r' | b'\n' => continue,
+                b' ' => {
                     self.spaced = true;
                     continue;
                 }
-                '=' => {
+                b'=' => {
                     // One or two, behind two or three symbols of the last four.
                     if self.spaced || !matches!(self.quad, 2 | 3) {
                         return Some(Err(Base64Error::Order));
@@ -216,6 +238,22 @@ mod tests {
         ] {
             assert_eq!(all(text), expected.map(<[u8]>::to_vec), "{text:?}");
         }
+    }
+
+    #[test]
+    fn escapes_of_slashes_and_line_breaks_are_known() {
+        for (raw, expected) in [
+            (r"\/\/8=", Ok(&[0xFF, 0xFF][..])),
+            (r"MT\r\nIz\n", Ok(b"123")),
+            (r"\u002b\/8=", Err(Base64Error::Symbol)),
+            (r"MT\tIz", Err(Base64Error::Symbol)),
+            (r"MTIz\\", Err(Base64Error::Symbol)),
+        ] {
+            let decoded: Result<Vec<u8>, _> = decode(Text::json(raw, true)).collect();
+            assert_eq!(decoded, expected.map(<[u8]>::to_vec), "{raw}");
+        }
+        // Without escapes a backslash is nothing but a wrong symbol.
+        assert_eq!(all(r"\/8="), Err(Base64Error::Symbol));
     }
 
     #[test]

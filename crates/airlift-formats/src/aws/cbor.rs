@@ -14,24 +14,44 @@ pub(super) const INDEFINITE: u32 = u32::MAX;
 /// The lower five bits of the first byte of what has an indefinite length.
 const INDEFINITE_INFO: u8 = 31;
 
+/// The type of an item, the lower five bits of its first byte, and the number that follows it.
+struct Head {
+    major: u8,
+    info: u8,
+    /// As far as it has 32 bits.
+    number: u32,
+    /// It has more.
+    beyond: bool,
+}
+
 /// Passes an item and all that is in it.
 pub(super) fn value<'a>(cursor: &mut Cursor<'a>, depth: u8) -> Result<Content<'a>, Fault> {
     let start = cursor.at;
-    let (major, info, number) = head(cursor)?;
+    let Head {
+        major,
+        info,
+        number,
+        beyond,
+    } = head(cursor)?;
+    let indefinite = info == INDEFINITE_INFO;
     Ok(match major {
-        0 => u32::try_from(number).map_or(Content::Beyond, Content::Unsigned),
-        1 => Content::Beyond,
+        0 if !beyond => Content::Unsigned(number),
+        0 | 1 => Content::Beyond,
         2 | 3 => {
-            if info == INDEFINITE_INFO {
+            if indefinite {
                 return Err(Fault::Chunked);
             }
-            let len = usize::try_from(number).map_err(|_| Fault::Truncated)?;
-            let bytes = cursor.take(len)?;
+            if beyond {
+                return Err(Fault::Truncated);
+            }
+            let bytes = cursor.take(number as usize)?;
             if major == 2 {
                 return Ok(Content::Bytes(bytes));
             }
-            let text = core::str::from_utf8(bytes).map_err(|_| Fault::Encoding)?;
-            Content::Text(Text::from(text))
+            match core::str::from_utf8(bytes) {
+                Ok(text) => Content::Text(Text::from(text)),
+                Err(_) => return Err(Fault::Encoding),
+            }
         }
         7 => match info {
             22 | 23 => Content::Null,
@@ -45,12 +65,8 @@ pub(super) fn value<'a>(cursor: &mut Cursor<'a>, depth: u8) -> Result<Content<'a
             }
             // Each item takes a byte at least: a count that lies ends where the bytes end.
             let mut left = if major == 6 { 1 } else { number };
-            loop {
-                if info == INDEFINITE_INFO {
-                    if take_break(cursor) {
-                        break;
-                    }
-                } else if left == 0 {
+            while indefinite || left > 0 || beyond {
+                if indefinite && take_break(cursor) {
                     break;
                 }
                 left = left.wrapping_sub(1);
@@ -71,8 +87,11 @@ pub(super) fn value<'a>(cursor: &mut Cursor<'a>, depth: u8) -> Result<Content<'a
 /// Members of the map (5), or elements of the array (4), that starts here, if it is one. What is too many is found out when they do not come.
 pub(super) fn count(cursor: &mut Cursor<'_>, wanted: u8) -> Option<u32> {
     match head(cursor) {
-        Ok((major, INDEFINITE_INFO, _)) if major == wanted => Some(INDEFINITE),
-        Ok((major, _, count)) if major == wanted => u32::try_from(count).ok(),
+        Ok(head) if head.major == wanted => Some(if head.info == INDEFINITE_INFO {
+            INDEFINITE
+        } else {
+            head.number
+        }),
         _ => None,
     }
 }
@@ -84,16 +103,20 @@ pub(super) fn take_break(cursor: &mut Cursor<'_>) -> bool {
     there
 }
 
-/// The type of an item, the lower five bits of its first byte, and the number that follows it.
-fn head(cursor: &mut Cursor<'_>) -> Result<(u8, u8, u64), Fault> {
+fn head(cursor: &mut Cursor<'_>) -> Result<Head, Fault> {
     let start = cursor.at;
     let first = cursor.byte().ok_or(Fault::Truncated)?;
-    let (major, info) = (first >> 5, first & 31);
-    let width = match info {
+    let mut head = Head {
+        major: first >> 5,
+        info: first & 31,
+        number: u32::from(first & 31),
+        beyond: false,
+    };
+    let width = match head.info {
         0..24 => 0,
-        24..28 => 1 << (info - 24),
+        24..28 => 1 << (head.info - 24),
         // Numbers and tags have no indefinite length.
-        INDEFINITE_INFO if !matches!(major, 0 | 1 | 6) => 0,
+        INDEFINITE_INFO if !matches!(head.major, 0 | 1 | 6) => 0,
         _ => return Err(Fault::Syntax),
     };
     cursor.at += 1;
@@ -101,13 +124,14 @@ fn head(cursor: &mut Cursor<'_>) -> Result<(u8, u8, u64), Fault> {
         cursor.at = start;
         return Err(Fault::Truncated);
     };
-    let number = match info {
-        0..24 => u64::from(info),
-        _ => bytes
-            .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
-    };
-    Ok((major, info, number))
+    if width > 0 {
+        head.number = 0;
+    }
+    for byte in bytes {
+        head.beyond |= head.number >> 24 != 0;
+        head.number = head.number << 8 | u32::from(*byte);
+    }
+    Ok(head)
 }
 
 #[cfg(test)]

@@ -18,10 +18,6 @@ pub(super) enum Content<'a> {
 }
 
 impl Content<'_> {
-    pub(super) const fn is_text(&self) -> bool {
-        matches!(self, Self::Text(_))
-    }
-
     /// A whole number, 0 to `max`.
     pub(super) const fn number(&self, max: u32) -> Result<u32, Fault> {
         match *self {

@@ -113,6 +113,9 @@ fn details_of_a_job_are_found() {
     assert_eq!(execution.state.detail("self_test"), Some("ready".into()));
     assert_eq!(execution.state.detail("updatedBy"), Some("0x10000".into()));
     assert_eq!(execution.state.detail("reason"), None);
+    let number = br#"{"execution":{"jobId":"a","status":"QUEUED","versionNumber":1,"statusDetails":{"a":1}}}"#;
+    let execution = Answer::parse(number).unwrap().execution.unwrap();
+    assert_eq!(execution.state.detail("a"), None, "it is no text");
 }
 
 #[test]
@@ -157,7 +160,7 @@ fn an_empty_execution_is_no_job() {
             Fault::Content,
         ),
         (
-            r#"{"execution":{"jobId":"a","status":"QUEUED","versionNumber":1,"statusDetails":{"a":1}}}"#,
+            r#"{"execution":{"jobId":"a","status":"QUEUED","versionNumber":1,"statusDetails":[]}}"#,
             "statusDetails",
             Fault::Type,
         ),

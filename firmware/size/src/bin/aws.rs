@@ -106,7 +106,8 @@ fn fetch(jobs: &mut Jobs<'_>, source: Source<'_>, buffer: &mut [u8]) -> Option<(
     };
     let mut window = [0; 1024];
     let mut message = [0; 1024];
-    let mut download = BlockDownload::<Cbor>::new(source, settings, port::get(), &mut window).ok()?;
+    let mut download =
+        BlockDownload::<Cbor>::new(source, settings, port::get(), &mut window).ok()?;
     while !download.is_complete() {
         let now = port::get();
         publish(download.poll(now, buffer).ok()?);

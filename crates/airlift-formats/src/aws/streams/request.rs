@@ -89,19 +89,21 @@ impl<'a> GetStream<'a> {
 }
 
 impl GetStream<'_, &[u8]> {
-    /// Writes the request. The order of the members is that of the C library.
+    /// Writes the request. The order of the members is that of the C library. A token that has escapes, because it was read from a message in
+    /// JSON, is left out.
     pub fn emit<S: Sink + ?Sized>(&self, format: Format, sink: &mut S) {
         let mut emitter = Emitter::new(format, sink);
+        let token = self.token.and_then(|token| token.as_str());
         let optional = [
-            self.token.is_some(),
+            token.is_some(),
             self.version.is_some(),
             self.bitmap.is_some(),
             self.count.is_some(),
         ];
         let members = Some(3 + optional.into_iter().map(u8::from).sum::<u8>());
         emitter.open(members);
-        if let Some(token) = self.token {
-            emitter.text("c", token);
+        if let Some(token) = token {
+            emitter.plain_text("c", token);
         }
         if let Some(version) = self.version {
             emitter.unsigned("s", version);

@@ -12,6 +12,8 @@ use serde_json::Value;
 mod create;
 #[path = "matter_image/extract.rs"]
 mod extract;
+#[path = "matter_image/manifest.rs"]
+mod manifest;
 #[path = "matter_image/verdict.rs"]
 mod verdict;
 

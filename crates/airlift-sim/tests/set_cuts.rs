@@ -78,10 +78,12 @@ const SCENARIOS: &[SetScenario] = &[
         ],
     ),
     line(
-        "a manifest with an unchanged app, then everything unchanged",
+        "a manifest with an unchanged part, then everything unchanged",
         &[
             parts(&[SAME, 900]).custom(800).comes(Comes::Manifest),
-            parts(&[SAME, SAME]).custom(SAME).comes(Comes::Manifest),
+            parts(&[SAME, SAME, SAME])
+                .custom(SAME)
+                .comes(Comes::Manifest),
         ],
     ),
     line(

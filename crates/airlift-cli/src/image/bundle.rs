@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use airlift_formats::matter::image::DigestAlgorithm;
+use airlift_formats::nxp::tag;
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
-use super::parts::{Custom, DescriptorToml, FactoryFiles, Firmware, Parts};
+use super::parts::{Custom, DescriptorToml, FactoryFiles, Firmware, Parts, Rule};
 use super::{beside, read_text};
 
 /// The file. Paths in it count from its folder.
@@ -21,6 +22,8 @@ pub(super) struct Bundle {
     pub(super) max_version: Option<u32>,
     pub(super) release_notes: Option<String>,
     digest: Option<String>,
+    /// Whether there is a manifest; there is one if a part has an order or requires others.
+    manifest: Option<bool>,
     /// Raw payload, in place of parts.
     #[serde(default)]
     payload: Vec<PathBuf>,
@@ -38,6 +41,9 @@ struct FirmwareToml {
     version: Option<u32>,
     version_string: Option<String>,
     build_date: Option<String>,
+    order: Option<u16>,
+    #[serde(default)]
+    requires: Vec<u32>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +53,9 @@ struct FactoryToml {
     dac_cert: Option<PathBuf>,
     pai_cert: Option<PathBuf>,
     cert_declaration: Option<PathBuf>,
+    order: Option<u16>,
+    #[serde(default)]
+    requires: Vec<u32>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +64,9 @@ struct TlvToml {
     tag: u32,
     file: PathBuf,
     descriptor: Option<DescriptorSource>,
+    order: Option<u16>,
+    #[serde(default)]
+    requires: Vec<u32>,
 }
 
 /// A file with a descriptor, or the descriptor itself.
@@ -76,8 +88,42 @@ impl Bundle {
         self.digest.as_ref().map(parse).transpose()
     }
 
+    /// What is said of the order of the parts, if anything is.
+    fn rules(&self) -> anyhow::Result<Option<Vec<Rule>>> {
+        let mut said = Vec::new();
+        if let Some(app) = &self.app {
+            said.push((tag::APPLICATION, app.order, &app.requires));
+        }
+        if let Some(bootloader) = &self.bootloader {
+            said.push((tag::BOOTLOADER, bootloader.order, &bootloader.requires));
+        }
+        if let Some(data) = &self.factory_data {
+            said.push((tag::FACTORY_DATA, data.order, &data.requires));
+        }
+        for tlv in &self.tlv {
+            said.push((tlv.tag, tlv.order, &tlv.requires));
+        }
+        said.retain(|(_, order, requires)| order.is_some() || !requires.is_empty());
+        let rules: Vec<Rule> = said
+            .into_iter()
+            .map(|(tag, order, requires)| Rule {
+                tag,
+                order: order.unwrap_or_default(),
+                requires: requires.clone(),
+            })
+            .collect();
+        match self.manifest {
+            Some(false) if !rules.is_empty() => {
+                bail!("manifest = false, and parts with order or requires: these need a manifest")
+            }
+            Some(true) => Ok(Some(rules)),
+            _ => Ok((!rules.is_empty()).then_some(rules)),
+        }
+    }
+
     /// The files of the raw payload, and the parts.
     pub(super) fn content(self, path: &Path) -> anyhow::Result<(Vec<PathBuf>, Parts)> {
+        let manifest = self.rules()?;
         let at = |file: &PathBuf| beside(path, file);
         let firmware = |firmware: FirmwareToml| Firmware {
             file: beside(path, &firmware.file),
@@ -98,6 +144,7 @@ impl Bundle {
             })
         };
         let parts = Parts {
+            manifest,
             application: self.app.map(firmware),
             bootloader: self.bootloader.map(firmware),
             factory_data: self.factory_data.map(|files| FactoryFiles {
@@ -116,6 +163,9 @@ impl Bundle {
         match (payload.is_empty(), parts.is_empty()) {
             (true, true) => {
                 bail!("nothing in it: give payload, or app, bootloader, factory_data and tlv")
+            }
+            (false, true) if parts.manifest.is_some() => {
+                bail!("a manifest is about parts: a raw payload has none")
             }
             (false, false) => {
                 bail!("payload cannot stand beside app, bootloader, factory_data and tlv")

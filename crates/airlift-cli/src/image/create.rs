@@ -9,7 +9,7 @@ use super::bundle::Bundle;
 use super::inspection::{Inspection, Options, PayloadKind};
 use super::parts::{
     Custom, DEFAULT_BUILD_DATE, DEFAULT_VERSION, DEFAULT_VERSION_STRING, DescriptorToml,
-    FactoryFiles, Firmware, Parts,
+    FactoryFiles, Firmware, Parts, Rule,
 };
 use super::{LegacyKey, parse_id, parse_number, read, show, tlv_json};
 use crate::file::{self, Readers};
@@ -113,6 +113,15 @@ pub(crate) struct Create {
     /// Custom parts as NXP's tool has them in JSON; paths in it count from the working directory
     #[arg(long, value_name = "FILE", group = "content", help_heading = "Parts")]
     tlv_json: Vec<PathBuf>,
+    /// Put a manifest in front: digests and order of the parts, so that a device need not fetch what it holds. NXP's code refuses such an image
+    #[arg(long, conflicts_with_all = ["payload", "from"], help_heading = "Parts")]
+    manifest: bool,
+    /// The parts that have to be applied before one (implies --manifest); any number of times
+    #[arg(long, value_name = "TAG:TAG[,TAG...]", value_parser = parse_requires, conflicts_with_all = ["payload", "from"], help_heading = "Parts")]
+    requires: Vec<Rule>,
+    /// When a part is applied, lower numbers first [default: 0] (implies --manifest); any number of times
+    #[arg(long, value_name = "TAG:N", value_parser = parse_order, conflicts_with_all = ["payload", "from"], help_heading = "Parts")]
+    order: Vec<Rule>,
     /// Everything declared in a file; options for the header go before what it says
     #[arg(
         long,
@@ -167,6 +176,27 @@ fn parse_tlv(text: &str) -> Result<TlvArg, String> {
         tag,
         file: file.into(),
         descriptor: descriptor.map(Into::into),
+    })
+}
+
+fn parse_requires(text: &str) -> Result<Rule, String> {
+    let wrong = || "give a tag, and those that it requires: 100:101,2".to_owned();
+    let (tag, others) = text.split_once(':').ok_or_else(wrong)?;
+    let requires = others.split(',').map(parse_number);
+    Ok(Rule {
+        tag: parse_number(tag)?,
+        order: 0,
+        requires: requires.collect::<Result<_, _>>()?,
+    })
+}
+
+fn parse_order(text: &str) -> Result<Rule, String> {
+    let wrong = || "give a tag, and a number up to 65535: 100:1".to_owned();
+    let (tag, order) = text.split_once(':').ok_or_else(wrong)?;
+    Ok(Rule {
+        tag: parse_number(tag)?,
+        order: u16::try_from(parse_number(order)?).map_err(|_| wrong())?,
+        requires: Vec::new(),
     })
 }
 
@@ -318,11 +348,27 @@ impl Create {
             }
         });
         Ok(Parts {
+            manifest: self.rules(),
             application: app,
             bootloader,
             factory_data,
             customs,
         })
+    }
+
+    /// One rule for each tag that has been given an order, or requires others.
+    fn rules(&self) -> Option<Vec<Rule>> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for said in self.requires.iter().chain(&self.order) {
+            match rules.iter_mut().find(|rule| rule.tag == said.tag) {
+                Some(rule) => {
+                    rule.order = rule.order.max(said.order);
+                    rule.requires.extend(&said.requires);
+                }
+                None => rules.push(said.clone()),
+            }
+        }
+        (self.manifest || !rules.is_empty()).then_some(rules)
     }
 
     fn summary(&self, inspection: &Inspection<'_>, parts: &Parts) -> String {
@@ -402,6 +448,20 @@ mod tests {
         assert_eq!(tlv.descriptor, None);
         for text in ["", "100", "100:", ":a", "x:a", "100::d.toml"] {
             assert!(parse_tlv(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_are_read_from_the_command_line() {
+        let rule = parse_requires("0x64:101,2").unwrap();
+        assert_eq!((rule.tag, rule.requires), (100, vec![101, 2]));
+        let rule = parse_order("100:65535").unwrap();
+        assert_eq!((rule.tag, rule.order), (100, 65535));
+        for text in ["", "100", "100:", ":1", "100:1,", "a:b"] {
+            assert!(parse_requires(text).is_err(), "{text}");
+        }
+        for text in ["", "100", "100:", ":1", "100:65536", "100:1,2"] {
+            assert!(parse_order(text).is_err(), "{text}");
         }
     }
 

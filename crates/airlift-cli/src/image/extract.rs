@@ -8,7 +8,7 @@ use airlift_formats::{
 };
 use anyhow::{Context as _, bail};
 
-use super::inspection::{Inspection, Options, Part};
+use super::inspection::{Inspection, Options, Part, required};
 use super::{LegacyKey, read};
 use crate::file::{self, Readers};
 use crate::output::{self, Look, grouped};
@@ -55,12 +55,17 @@ impl Extract {
                 let part = part.with_context(|| format!("{}: no part with tag {tag}", shown()))?;
                 files_of(part)
             }
-            (Some(parts), None) => parts.iter().flat_map(files_of).collect(),
+            // The manifest is made anew from the bundle.
+            (Some(parts), None) => parts
+                .iter()
+                .filter(|part| part.content != Content::Manifest)
+                .flat_map(files_of)
+                .collect(),
         };
         let mut files = files;
         // What is decrypted has padding that the original had not, and a bundle does not say that it was encrypted.
         if self.tag.is_none() && key.is_none() {
-            let bundle = bundle(&header, inspection.parts.as_deref());
+            let bundle = bundle(&header, &inspection);
             files.push(Output::new("bundle.toml", bundle.as_bytes()));
         }
         fs::create_dir_all(&self.output)
@@ -166,7 +171,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The declaration that makes the image again.
-fn bundle(header: &Header<'_>, parts: Option<&[Part<'_>]>) -> String {
+fn bundle(header: &Header<'_>, inspection: &Inspection<'_>) -> String {
     // The strict rules let UTF-8 pass only.
     let version_string = header.software_version_string.as_str().unwrap_or_default();
     let mut text = format!(
@@ -189,11 +194,27 @@ fn bundle(header: &Header<'_>, parts: Option<&[Part<'_>]>) -> String {
     if let Some(algorithm) = header.digest_algorithm() {
         text += &format!("digest = \"{}\"\n", algorithm.name());
     }
-    let Some(parts) = parts else {
+    let Some(parts) = &inspection.parts else {
         return text + "payload = [\"payload.bin\"]\n";
     };
+    let manifest = inspection.manifest();
+    if manifest.is_some() {
+        text += "manifest = true\n";
+    }
     for part in parts {
         text += &part_toml(part);
+        let said = manifest.and_then(|manifest| {
+            let said = manifest.parts().find(|said| said.tag == part.tlv.tag)?;
+            Some((said.order, required(&manifest, &said)))
+        });
+        if let Some((order, requires)) = said {
+            if order > 0 {
+                text += &format!("order = {order}\n");
+            }
+            if !requires.is_empty() {
+                text += &format!("requires = {requires:?}\n");
+            }
+        }
     }
     text
 }

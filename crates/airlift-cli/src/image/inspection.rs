@@ -9,8 +9,8 @@ use airlift_formats::{
         },
     },
     nxp::{
-        self, Content, DESCRIPTOR_LEN, Descriptor, FactoryData, FactoryDataError, PayloadError,
-        PayloadReader, Tags, Tlv, legacy,
+        self, Content, DESCRIPTOR_LEN, Descriptor, FactoryData, FactoryDataError, Manifest,
+        ManifestError, ManifestPart, PayloadError, PayloadReader, Tags, Tlv, legacy, tag,
     },
 };
 use serde_json::{Value, json};
@@ -103,6 +103,7 @@ pub(super) enum Fault {
         tlv: Tlv,
         error: FactoryDataError,
     },
+    Manifest(ManifestError),
     /// Lenient: nobody knows how to compute the digest.
     DigestNotChecked {
         id: u8,
@@ -115,6 +116,7 @@ impl Fault {
             Self::Image(error) => OtaImageError::token(error.code()),
             Self::Payload(error) => PayloadError::token(error.code()),
             Self::FactoryData { error, .. } => FactoryDataError::token(error.code()),
+            Self::Manifest(error) => ManifestError::token(error.code()),
             Self::DigestNotChecked { .. } => "matter-digest-not-checked",
         }
     }
@@ -123,6 +125,7 @@ impl Fault {
         match self {
             Self::Payload(error) => error.tlv().map(|tlv| tlv.tag),
             Self::FactoryData { tlv, .. } => Some(tlv.tag),
+            Self::Manifest(error) => error.tag(),
             _ => None,
         }
     }
@@ -132,6 +135,8 @@ impl Fault {
             Self::Image(error) => error.chip_error(),
             Self::Payload(error) => error.chip_error(),
             Self::FactoryData { error, .. } => error.chip_error(),
+            // Any device without Airlift refuses any of them.
+            Self::Manifest(_) => Some(ChipError::OTA_PROCESSOR_NOT_REGISTERED),
             Self::DigestNotChecked { .. } => None,
         }
     }
@@ -142,6 +147,7 @@ impl std::fmt::Display for Fault {
         match self {
             Self::Image(error) => error.fmt(f),
             Self::Payload(error) => error.fmt(f),
+            Self::Manifest(error) => error.fmt(f),
             Self::FactoryData { tlv, error } => {
                 write!(f, "payload offset {}, tag {}: {error}", tlv.offset, tlv.tag)?;
                 match error {
@@ -232,6 +238,14 @@ impl<'a> Inspection<'a> {
         Some(self.computed_digest.as_deref()? == stored)
     }
 
+    /// The manifest, if there is a sound one.
+    pub(super) fn manifest(&self) -> Option<Manifest<'_>> {
+        let first = self.parts.as_deref()?.first()?;
+        (first.content == Content::Manifest)
+            .then(|| Manifest::parse(&first.value).ok())
+            .flatten()
+    }
+
     /// One JSON document for everything.
     pub(super) fn to_json(&self) -> Value {
         let mut root = match &self.fault {
@@ -285,6 +299,22 @@ impl<'a> Inspection<'a> {
                 .and(self.fixed)
                 .map(|fixed| fixed.payload_offset())
         );
+        root["manifest"] = json!(self.manifest().map(|manifest| {
+            let parts: Vec<Value> = manifest
+                .parts()
+                .map(|part| {
+                    json!({
+                        "tag": part.tag,
+                        "length": part.length,
+                        "descriptor_len": part.descriptor_len,
+                        "order": part.order,
+                        "requires": required(&manifest, &part),
+                        "sha256": hex(&part.sha256),
+                    })
+                })
+                .collect();
+            json!({ "parts": parts, "applied": applied(&manifest) })
+        }));
         root["parts"] = json!(
             self.parts
                 .as_ref()
@@ -292,6 +322,24 @@ impl<'a> Inspection<'a> {
         );
         root
     }
+}
+
+/// The tags that a part requires.
+pub(super) fn required(manifest: &Manifest<'_>, part: &ManifestPart) -> Vec<u32> {
+    let parts = manifest.parts().enumerate();
+    let needed = parts.filter(|(index, _)| part.requires & Manifest::bit(*index) != 0);
+    needed.map(|(_, part)| part.tag).collect()
+}
+
+/// The tags in the order in which their parts are applied.
+pub(super) fn applied(manifest: &Manifest<'_>) -> Vec<u32> {
+    let mut done = 0;
+    let mut tags = Vec::new();
+    while let Some(next) = manifest.next(done) {
+        done |= Manifest::bit(next);
+        tags.extend(manifest.get(next).map(|part| part.tag));
+    }
+    tags
 }
 
 fn part_json(part: &Part<'_>) -> Value {
@@ -330,7 +378,7 @@ fn judge(bytes: &[u8], options: Options) -> Result<Summary, OtaImageError> {
 fn looks_like_parts(payload: &[u8]) -> bool {
     let starts_like_one = payload.first_chunk().is_some_and(|header| {
         let tlv = Tlv::parse(header, 0);
-        let usual = matches!(tlv.tag, 1..=11 | 100..=1023);
+        let usual = matches!(tlv.tag, 1..=11 | 100..=1023 | tag::MANIFEST);
         usual && tlv.length as usize <= payload.len()
     });
     let consists_of_parts = || {
@@ -411,6 +459,30 @@ fn check_parts(payload: &[u8], size: u64, options: Options, parts: &[Part<'_>]) 
             error,
         })
     });
+    let manifest = || match options.lenient {
+        true => None,
+        false => check_manifest(parts).err().map(Fault::Manifest),
+    };
     // Where the parts do not add up, what is in them says nothing.
-    payload_fault.or(factory_data)
+    payload_fault.or(factory_data).or_else(manifest)
+}
+
+/// Whether the parts are what the manifest in front of them says, if there is one.
+fn check_manifest(parts: &[Part<'_>]) -> Result<(), ManifestError> {
+    let Some((first, parts)) = parts.split_first() else {
+        return Ok(());
+    };
+    if first.content != Content::Manifest {
+        return Ok(());
+    }
+    let manifest = Manifest::parse(&first.value)?;
+    for (index, part) in parts.iter().enumerate() {
+        let said = manifest.check_part(index, part.tlv)?;
+        let content = part.value.get(usize::from(said.descriptor_len)..);
+        let digest = Sha256::digest(content.unwrap_or_default());
+        if said.sha256 != <[u8; 32]>::from(digest) {
+            return Err(ManifestError::Digest { tag: said.tag });
+        }
+    }
+    manifest.check_end(parts.len())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use airlift_formats::nxp::{Descriptor, FactoryData, PayloadBuilder, legacy};
+use airlift_formats::nxp::{Descriptor, FactoryData, PartRule, PayloadBuilder, legacy};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
@@ -56,9 +56,19 @@ pub(super) struct Custom {
     pub(super) file: PathBuf,
 }
 
+/// When a part is applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub(super) tag: u32,
+    pub(super) order: u16,
+    pub(super) requires: Vec<u32>,
+}
+
 /// All parts of a payload.
 #[derive(Default)]
 pub(super) struct Parts {
+    /// The rules in its manifest; none: it has no manifest.
+    pub(super) manifest: Option<Vec<Rule>>,
     pub(super) application: Option<Firmware>,
     pub(super) bootloader: Option<Firmware>,
     pub(super) factory_data: Option<FactoryFiles>,
@@ -100,7 +110,20 @@ impl Parts {
         if let Some(key) = key {
             builder.encrypt(key);
         }
-        Ok(builder.build())
+        let Some(rules) = &self.manifest else {
+            return Ok(builder.build());
+        };
+        let rules: Vec<PartRule<'_>> = rules
+            .iter()
+            .map(|rule| PartRule {
+                tag: rule.tag,
+                order: rule.order,
+                requires: &rule.requires,
+            })
+            .collect();
+        builder
+            .build_with_manifest(&rules)
+            .context("the manifest cannot be made")
     }
 }
 

@@ -8,7 +8,7 @@ use airlift_formats::matter::{
     tlv::{Reader, Tag, Value},
 };
 
-use super::inspection::{Inspection, Options, Part};
+use super::inspection::{Inspection, Options, Part, applied, required};
 use super::{LegacyKey, read};
 use crate::output::{self, Cell, Look, Side, grouped, hex};
 
@@ -58,6 +58,7 @@ fn text(path: &Path, bytes: &[u8], inspection: &Inspection<'_>) -> String {
     if let Some(parts) = &inspection.parts {
         out.push('\n');
         out += &parts_text(look, parts);
+        out += &manifest_text(inspection);
     }
     match &inspection.fault {
         None => out += &format!("\n{}\n", look.good("good")),
@@ -155,6 +156,25 @@ fn fields_text(bytes: &[u8], inspection: &Inspection<'_>) -> String {
             "  [{:>4}] {name}: {shown}\n",
             element.offset as usize + FIXED_HEADER_LEN
         );
+    }
+    out
+}
+
+/// The order in which the parts are applied, and why.
+fn manifest_text(inspection: &Inspection<'_>) -> String {
+    let Some(manifest) = inspection.manifest() else {
+        return String::new();
+    };
+    let list = |tags: &[u32]| {
+        let tags: Vec<String> = tags.iter().map(u32::to_string).collect();
+        tags.join(", ")
+    };
+    let mut out = format!("\n{}", line("applied", &list(&applied(&manifest))));
+    for part in manifest.parts() {
+        let requires = required(&manifest, &part);
+        if !requires.is_empty() {
+            out += &line("", &format_args!("{} after {}", part.tag, list(&requires)));
+        }
     }
     out
 }

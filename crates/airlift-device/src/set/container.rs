@@ -444,7 +444,6 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         length: u32,
         buffer: &'b mut [u8],
     ) -> Result<Current<'b, C>, Error<F::Error>> {
-        self.check_slot(updater, part)?;
         let check = match part.to {
             Destination::App => PartCheck::App(self.check.clone()),
             _ if part.tag == nxp::tag::FACTORY_DATA => {
@@ -470,6 +469,7 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
             payload.pass(passed, length);
             return Ok(Current::Passed(buffer));
         }
+        check_slot(self.parts, &self.taken, updater, part)?;
         let image = &self.set.sha256;
         let mut staging = Staging::begin(updater, part, length, Some(image), check, buffer).await?;
         let (region, sha256, buffer) = staging.there();
@@ -641,27 +641,6 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
         }
     }
 
-    /// What is staged in the passive slot, and an app for it, cannot be in one set.
-    fn check_slot<F: NorFlash, B: BootControl>(
-        &self,
-        updater: &Updater<'_, F, B>,
-        part: &Part,
-    ) -> Result<(), Refusal> {
-        let slot = updater.passive_region().unwrap_or_default();
-        let is_there = |part: &Part| part.regions().iter().any(|region| region.overlaps(slot));
-        let is_app = part.to == Destination::App;
-        let taken = self.taken.get(..self.count).unwrap_or_default();
-        let clash = self.parts.iter().any(|other| {
-            let taken = taken.iter().any(|taken| taken.subject == other.subject());
-            let other_is_app = other.to == Destination::App;
-            taken && (is_app && is_there(other) || other_is_app && is_there(part))
-        });
-        match clash {
-            true => Err(Refusal::Duplicate),
-            false => Ok(()),
-        }
-    }
-
     /// After an error: whether anybody can go on, and if not, nothing of it is kept.
     pub(super) async fn fail<F: NorFlash, B: BootControl>(
         &mut self,
@@ -683,5 +662,25 @@ impl<'p, 'h, 'b, C: ImageCheck + Clone, P: Processors> SetDownload<'p, 'h, 'b, C
                 let _ = updater.give_up(part, &self.set.sha256, refusal).await;
             }
         }
+    }
+}
+
+/// What is staged in the passive slot, and an app for it, cannot be in one set.
+fn check_slot<F: NorFlash, B: BootControl>(
+    parts: &[Part],
+    taken: &[Taken],
+    updater: &Updater<'_, F, B>,
+    part: &Part,
+) -> Result<(), Refusal> {
+    let slot = updater.passive_region().unwrap_or_default();
+    let is_there = |part: &Part| part.regions().iter().any(|region| region.overlaps(slot));
+    let is_app = |part: &Part| part.to == Destination::App;
+    let clash = parts.iter().any(|other| {
+        let taken = taken.iter().any(|taken| taken.subject == other.subject());
+        taken && (is_app(part) && is_there(other) || is_app(other) && is_there(part))
+    });
+    match clash {
+        true => Err(Refusal::Duplicate),
+        false => Ok(()),
     }
 }

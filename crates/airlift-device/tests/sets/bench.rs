@@ -18,7 +18,7 @@ pub(crate) use airlift_formats::esp::otadata::{Record, State};
 pub(crate) use airlift_formats::matter::image::{ImageBuilder, MAX_HEADER_LEN};
 pub(crate) use airlift_formats::nxp::{Descriptor, FactoryData, PartRule, PayloadBuilder};
 pub(crate) use airlift_sim::flash::{Flash, FlashError, Geometry, Model, Nor, SimFlash, block_on};
-use sha2::{Digest as _, Sha256};
+pub(crate) use sha2::{Digest as _, Sha256};
 
 pub(crate) type Esp = SimFlash<4, 4096>;
 pub(crate) type Engine = Updater<'static, Esp, EspOtadata>;

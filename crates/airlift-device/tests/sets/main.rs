@@ -7,3 +7,4 @@ mod manifest;
 mod many;
 mod refused;
 mod resume;
+mod slot;

@@ -12,7 +12,9 @@ use super::super::judge::Loss;
 use super::super::machine::{Machine, Power, Started};
 use super::super::run::{App, holds, readable, stride};
 use super::super::sweep::Life;
-use super::{BUFFER, CHUNK, CUSTOM, Comes, Engine, Faulty, MAX_BOOTS, SetWorld, Stop, offer};
+use super::{
+    BUFFER, CHUNK, CUSTOM, Comes, Engine, Faulty, MAX_BOOTS, SetStep, SetWorld, Stop, offer,
+};
 use crate::flash::{Flash, FlashError, block_on};
 
 pub(super) enum Next {
@@ -82,7 +84,7 @@ impl<M: Machine, const W: usize, const S: usize> SetWorld<'_, M, W, S> {
 
     /// The app, from its first line to its reboot.
     fn run(&mut self, updater: &mut Engine<'_, M, W, S>, running: &[usize]) -> Result<Next, Stop> {
-        loop {
+        for _ in 0..MAX_BOOTS {
             let state = block_on(updater.set_state()).map_err(|error| self.stop(&error))?;
             self.judge_report(updater, running, state)?;
             if state == SetState::Applied {
@@ -142,6 +144,7 @@ impl<M: Machine, const W: usize, const S: usize> SetWorld<'_, M, W, S> {
             self.judge_fetched()?;
             updated.map_err(|error| self.stop(&error))?;
         }
+        Err(Loss("a set is taken again and again".into()).into())
     }
 
     /// The server hears of a set that has come to its end.
@@ -266,7 +269,7 @@ impl<M: Machine, const W: usize, const S: usize> SetWorld<'_, M, W, S> {
     }
 
     pub(super) fn judge_end(&self) -> Result<(), Loss> {
-        let last = self.scenario.steps.iter().rposition(|step| step.is_good());
+        let last = self.scenario.steps.iter().rposition(SetStep::is_good);
         if self.confirmed != last.map_or(0, |step| step + 1) {
             return Err(Loss(
                 "at the end another set is in place than should".into(),

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done and good, 1 refused or failed (one message on stderr), 2 wrong usage.
 
+mod access;
 mod api;
 mod demo;
 mod device;
@@ -33,7 +34,7 @@ enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Publish(publish::Args),
-    /// Virtual devices: flash files that are updated as real devices are
+    /// Devices: virtual ones in flash files, updated as real ones are; and what real ones need to sign in
     #[command(subcommand)]
     Device(device::Command),
     /// Matter OTA images: one payload, or several images in one file

@@ -7,6 +7,7 @@ mod demo;
 mod full_disk;
 mod harness;
 mod killed;
+mod mqtt;
 mod network;
 mod partitions;
 mod web;

@@ -126,7 +126,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     );
     match server.mqtt_addr() {
         Some(address) => {
-            text += &format!("  mqtt     {}\n", look.name(&format!("mqtt://{address}")))
+            text += &format!("  mqtt     {}\n", look.name(&format!("mqtt://{address}")));
         }
         None if args.no_mqtt => {}
         None => {

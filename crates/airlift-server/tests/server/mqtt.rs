@@ -54,7 +54,7 @@ impl TestServer {
     }
 
     /// A client that is let in as an anonymous thing.
-    async fn thing(&self, hello: Hello<'_>) -> Client {
+    async fn client(&self, hello: Hello<'_>) -> Client {
         let mut client = Client::open(self.mqtt()).await;
         let welcome = client.hello(&hello).await;
         assert_eq!(welcome.code, 0, "{hello:?}");
@@ -74,7 +74,7 @@ impl TestServer {
     }
 
     /// A job for things that exist.
-    async fn job(&self, id: &str, things: &[&str], content: Value) -> Value {
+    async fn job_for(&self, id: &str, things: &[&str], content: Value) -> Value {
         let mut body = json!({"job_id": id, "things": things});
         for (key, value) in content.as_object().expect("an object") {
             body[key] = value.clone();
@@ -89,7 +89,7 @@ impl TestServer {
         let uploaded = send(self.api("POST", "/dev/files").body(file.to_vec())).await;
         assert_eq!(uploaded.status, 201, "{uploaded:?}");
         let files = json!({"files": [{"sha256": uploaded.body["sha256"], "path": "firmware.bin"}]});
-        self.job(id, things, files).await;
+        self.job_for(id, things, files).await;
     }
 }
 
@@ -100,4 +100,12 @@ fn document() -> Value {
 
 fn topic(thing: &str, rest: &str) -> String {
     format!("$aws/things/{thing}/{rest}")
+}
+
+/// Resident memory of this process, which the server is a part of.
+fn memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<usize>().unwrap() << 10
 }

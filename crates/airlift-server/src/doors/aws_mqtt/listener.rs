@@ -18,9 +18,9 @@ use crate::server::{Phase, ending};
 /// How long a stopping server waits for clients that are being answered.
 const GRACE: Duration = Duration::from_secs(10);
 /// Most connections that have not signed in, in all and from one address. Those that have are counted by their things, of which
-/// each has one; so many devices may well share an address.
+/// each has one; so many devices may well share an address: a fleet behind one that comes back after a power cut.
 const MAX_STRANGERS: usize = 4096;
-const MAX_STRANGERS_OF_ONE: usize = 256;
+const MAX_STRANGERS_OF_ONE: usize = 1024;
 
 /// Accepts connections until told to stop, then lets them come to their ends.
 pub(crate) async fn run(

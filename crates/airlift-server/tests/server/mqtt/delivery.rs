@@ -24,7 +24,7 @@ where
 /// A server where `dev-1` has a job with a file of this size.
 async fn with_file(size: usize) -> (TestServer, Vec<u8>) {
     let server = server().await;
-    drop(server.thing(V3).await);
+    drop(server.client(V3).await);
     let file: Vec<u8> = (0..size)
         .map(|at| u8::try_from(at / 7 % 251).unwrap())
         .collect();
@@ -36,7 +36,7 @@ async fn with_file(size: usize) -> (TestServer, Vec<u8>) {
 async fn answers_come_without_a_subscription_and_to_the_one_who_asked() {
     let server = server().await;
     for (hello, id) in [(V3, None), (V3, Some(5)), (V5, None), (V5, Some(5))] {
-        let mut client = server.thing(hello.clone()).await;
+        let mut client = server.client(hello.clone()).await;
         let asked = topic("dev-1", "jobs/get");
         client.publish(&asked, r#"{"clientToken":"t"}"#, id).await;
         if id.is_some() {
@@ -58,7 +58,7 @@ async fn answers_come_without_a_subscription_and_to_the_one_who_asked() {
 async fn the_qos_is_that_of_the_subscription() {
     let server = server().await;
     for hello in [V3, V5] {
-        let mut client = server.thing(hello).await;
+        let mut client = server.client(hello).await;
         let asked = topic("dev-1", "jobs/get");
         let all = topic("dev-1", "#");
         assert_eq!(client.subscribe(&[(&all, 1)]).await, [1]);
@@ -75,7 +75,7 @@ async fn no_more_is_in_flight_than_the_client_takes() {
     let server = server().await;
     let two_at_once = b"\x21\x00\x02";
     let mut client = server
-        .thing(Hello {
+        .client(Hello {
             properties: two_at_once,
             ..V5
         })
@@ -104,7 +104,7 @@ async fn what_the_client_cannot_take_is_left_out() {
     let server = server().await;
     // Packets of 80 bytes: an empty list of jobs with its topic is longer.
     let mut client = server
-        .thing(Hello {
+        .client(Hello {
             properties: b"\x27\x00\x00\x00\x50",
             ..V5
         })
@@ -118,8 +118,8 @@ async fn what_the_client_cannot_take_is_left_out() {
 #[tokio::test]
 async fn notices_come_to_those_who_have_subscribed() {
     let server = server().await;
-    let mut client = server.thing(V3).await;
-    server.job("unseen", &["dev-1"], document()).await;
+    let mut client = server.client(V3).await;
+    server.job_for("unseen", &["dev-1"], document()).await;
     client.ping().await;
 
     let next = topic("dev-1", "jobs/notify-next");
@@ -129,14 +129,14 @@ async fn notices_come_to_those_who_have_subscribed() {
     let nothing_left = client.message().await;
     assert_eq!(nothing_left.topic, next);
     assert_eq!(nothing_left.json().get("execution"), None);
-    server.job("seen", &["dev-1"], document()).await;
+    server.job_for("seen", &["dev-1"], document()).await;
     let notice = client.message().await;
     assert_eq!(notice.json()["execution"]["jobId"], "seen");
     assert_eq!(notice.id, Some(2));
 
     // The other list, by a wildcard.
     client.subscribe(&[("$aws/things/dev-1/+/notify", 0)]).await;
-    server.job("third", &["dev-1"], document()).await;
+    server.job_for("third", &["dev-1"], document()).await;
     let list = client.message().await;
     assert_eq!(list.topic, topic("dev-1", "jobs/notify"));
     let queued = &list.json()["jobs"]["QUEUED"];
@@ -147,7 +147,7 @@ async fn notices_come_to_those_who_have_subscribed() {
 async fn a_file_comes_in_blocks() {
     let (server, file) = with_file(10_000).await;
     for hello in [V3, V5] {
-        let mut client = server.thing(hello).await;
+        let mut client = server.client(hello).await;
         let stream = stream_of_next(&mut client, "dev-1").await;
         let get = topic("dev-1", &format!("streams/{stream}/get/cbor"));
         // {"c": "rdy", "f": 0, "l": 4096, "o": 0, "n": 3}
@@ -177,7 +177,7 @@ async fn a_file_comes_in_blocks() {
 #[tokio::test]
 async fn many_requests_at_once_are_answered_in_order() {
     let (server, _) = with_file(40_960).await;
-    let mut client = server.thing(V3).await;
+    let mut client = server.client(V3).await;
     let stream = stream_of_next(&mut client, "dev-1").await;
     let get = topic("dev-1", &format!("streams/{stream}/get/json"));
     for block in 0..40 {
@@ -192,8 +192,8 @@ async fn many_requests_at_once_are_answered_in_order() {
 #[tokio::test]
 async fn what_a_device_asked_before_it_hung_up_is_done() {
     let server = server().await;
-    drop(server.thing(V3).await);
-    server.job("j1", &["dev-1"], document()).await;
+    drop(server.client(V3).await);
+    server.job_for("j1", &["dev-1"], document()).await;
     let status = async || {
         let shown = server.get("/dev/jobs/j1/executions").await.body;
         shown["executions"][0]["status"]
@@ -201,7 +201,7 @@ async fn what_a_device_asked_before_it_hung_up_is_done() {
             .unwrap()
             .to_owned()
     };
-    let mut client = server.thing(V3).await;
+    let mut client = server.client(V3).await;
     let update = client.publish_bytes(
         &topic("dev-1", "jobs/j1/update"),
         br#"{"status":"SUCCEEDED"}"#,

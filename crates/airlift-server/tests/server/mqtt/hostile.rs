@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::client::{Client, Hello, V3, V5, packet, text};
-use super::{server, server_with, topic};
+use super::{memory, server, server_with, topic};
 use crate::harness::TestServer;
 
 impl TestServer {
@@ -13,7 +13,7 @@ impl TestServer {
     async fn is_well(&self) {
         let started = Instant::now();
         let mut client = self
-            .thing(Hello {
+            .client(Hello {
                 client_id: "good",
                 ..V3
             })
@@ -23,14 +23,6 @@ impl TestServer {
         let time = started.elapsed();
         assert!(time < Duration::from_secs(3), "{time:?}");
     }
-}
-
-/// Resident memory of this process, which the server is a part of.
-fn memory() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.unwrap().trim().trim_end_matches(" kB");
-    kib.parse::<usize>().unwrap() << 10
 }
 
 /// A small generator, seeded.
@@ -135,7 +127,7 @@ async fn a_client_that_asks_for_much_and_reads_nothing_costs_little() {
     for name in &names {
         drop(
             server
-                .thing(Hello {
+                .client(Hello {
                     client_id: name,
                     ..V3
                 })
@@ -149,7 +141,7 @@ async fn a_client_that_asks_for_much_and_reads_nothing_costs_little() {
     let mut asked = Vec::new();
     for name in &names {
         let mut client = server
-            .thing(Hello {
+            .client(Hello {
                 client_id: name,
                 ..V3
             })
@@ -184,11 +176,11 @@ async fn a_client_that_asks_for_much_and_reads_nothing_costs_little() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_is_given_up() {
     let server = server_with(|config| config.stall_timeout = Duration::from_millis(500)).await;
-    drop(server.thing(V3).await);
+    drop(server.client(V3).await);
     server
         .job_with_file("j1", &["dev-1"], &vec![7; 4 << 20])
         .await;
-    let mut client = server.thing(V3).await;
+    let mut client = server.client(V3).await;
     let next = client
         .ask(&topic("dev-1", "jobs/start-next"), "{}")
         .await
@@ -223,7 +215,7 @@ async fn floods_do_not_keep_the_others_waiting() {
     for number in 0..4 {
         let name = format!("flood-{number}");
         let client = server
-            .thing(Hello {
+            .client(Hello {
                 client_id: &name,
                 ..V3
             })
@@ -263,13 +255,13 @@ async fn floods_do_not_keep_the_others_waiting() {
 async fn half_open_connections_leave_room_for_others() {
     let server = server().await;
     let mut half_open = Vec::new();
-    for _ in 0..256 {
+    for _ in 0..1024 {
         half_open.push(Client::open(server.mqtt()).await);
     }
     // One more from this address is not waited for.
     let mut one_more = Client::open(server.mqtt()).await;
     assert_eq!(one_more.end().await, None);
-    half_open.truncate(250);
+    half_open.truncate(1000);
     tokio::time::sleep(Duration::from_millis(100)).await;
     server.is_well().await;
 }
@@ -283,7 +275,7 @@ async fn a_thousand_idle_things_cost_little() {
         let name = format!("warm-{number}");
         clients.push(
             server
-                .thing(Hello {
+                .client(Hello {
                     client_id: &name,
                     ..V3
                 })
@@ -294,7 +286,7 @@ async fn a_thousand_idle_things_cost_little() {
     for number in 0..1000 {
         let name = format!("idle-{number}");
         let mut client = server
-            .thing(Hello {
+            .client(Hello {
                 client_id: &name,
                 ..V3
             })

@@ -159,7 +159,7 @@ async fn a_blocked_thing_is_out_at_once_and_stays_out() {
         password: enrolled["password"].as_str(),
         ..V3
     };
-    let mut client = server.thing(proved(5)).await;
+    let mut client = server.client(proved(5)).await;
     let block = send(server.api("POST", "/dev/things/dev-1/block")).await;
     assert_eq!(block.status, 204);
     assert_eq!(client.end().await, Some(0x98));
@@ -185,7 +185,7 @@ async fn a_new_credential_voids_the_one_before() {
         ..V3
     };
     let (old, _) = proved(&first)(0);
-    let mut client = server.thing(hello(&old)).await;
+    let mut client = server.client(hello(&old)).await;
     // A block is lifted with it: whoever enrolls the thing has it in hand.
     assert_eq!(
         send(server.api("POST", "/dev/things/dev-1/block"))

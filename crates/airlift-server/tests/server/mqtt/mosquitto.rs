@@ -240,7 +240,7 @@ fn base64(text: &str) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_update_by_script_over_tcp() {
     let server = server().await;
-    drop(server.thing(super::client::V3).await);
+    drop(server.client(super::client::V3).await);
     let access = Access::anonymous(&server, "dev-1");
     conversation(&server, &access, "5").await;
     // mosquitto_rr speaks 3.1.1 to servers that do.
@@ -317,7 +317,7 @@ async fn what_is_not_the_thing_s_own_is_denied() {
         .await;
     assert!(!output.status.success(), "{output:?}");
     server.enroll("dev-9", None).await;
-    server.job("j", &["dev-9"], document()).await;
+    server.job_for("j", &["dev-9"], document()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

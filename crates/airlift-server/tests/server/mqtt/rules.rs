@@ -7,7 +7,7 @@ use super::{server, topic};
 async fn a_thing_subscribes_to_its_own_topics_only() {
     let server = server().await;
     for (hello, denied) in [(V3, 0x80), (V5, 0x87)] {
-        let mut client = server.thing(hello).await;
+        let mut client = server.client(hello).await;
         let codes = client
             .subscribe(&[
                 ("$aws/things/dev-1/jobs/notify-next", 0),
@@ -44,12 +44,12 @@ async fn a_message_to_anybody_else_is_refused_before_anything_is_answered() {
     ] {
         // MQTT 3.1.1 has no words for it: no acknowledgement, and the end.
         for id in [None, Some(7)] {
-            let mut client = server.thing(V3).await;
+            let mut client = server.client(V3).await;
             client.publish(elsewhere, "{}", id).await;
             assert_eq!(client.end().await, None, "{elsewhere:?} {id:?}");
         }
         // MQTT 5: the acknowledgement says no, and the connection goes on; without one, the end of the connection says it.
-        let mut client = server.thing(V5).await;
+        let mut client = server.client(V5).await;
         client.publish(elsewhere, "{}", Some(7)).await;
         let refused = client.receive().await;
         assert_eq!(refused, Some((0x40, vec![0, 7, 0x87])), "{elsewhere:?}");
@@ -63,13 +63,13 @@ async fn a_message_to_anybody_else_is_refused_before_anything_is_answered() {
 async fn nothing_that_one_thing_publishes_reaches_another() {
     let server = server().await;
     let mut listener = server
-        .thing(Hello {
+        .client(Hello {
             client_id: "dev-2",
             ..V5
         })
         .await;
     listener.subscribe(&[("$aws/things/dev-2/#", 0)]).await;
-    let mut client = server.thing(V5).await;
+    let mut client = server.client(V5).await;
     client
         .publish(&topic("dev-2", "jobs/notify"), "{}", Some(1))
         .await;
@@ -92,19 +92,19 @@ async fn messages_that_cannot_be_kept_as_asked_are_refused() {
         (0x31, &[0], 0x9a),
         (0x30, &[3, 0x23, 0, 1], 0x94),
     ] {
-        let mut client = server.thing(V5).await;
+        let mut client = server.client(V5).await;
         client
             .send(&packet(first, &[&text(&own), tail].concat()))
             .await;
         assert_eq!(client.end().await, Some(reason));
     }
-    let mut client = server.thing(V3).await;
+    let mut client = server.client(V3).await;
     client
         .send(&packet(0x34, &[&text(&own)[..], &[0, 1]].concat()))
         .await;
     assert_eq!(client.end().await, None);
     // MQTT 3.1.1 cannot be told that nothing is retained: the request counts.
-    let mut client = server.thing(V3).await;
+    let mut client = server.client(V3).await;
     client
         .send(&packet(0x31, &[text(&own), b"{}".to_vec()].concat()))
         .await;
@@ -120,7 +120,7 @@ async fn what_is_too_large_is_refused() {
     let own = topic("dev-1", "jobs/get");
     let fits = vec![b' '; 128 << 10];
     let too_large = vec![b' '; (128 << 10) + 1];
-    let mut client = server.thing(V5).await;
+    let mut client = server.client(V5).await;
     client.publish(&own, &fits, Some(1)).await;
     assert_eq!(client.receive().await, Some((0x40, vec![0, 1])));
     client.message().await;
@@ -131,7 +131,7 @@ async fn what_is_too_large_is_refused() {
     client.send(b"\x30\x80\x80\x40").await;
     assert_eq!(client.end().await, Some(0x95));
 
-    let mut client = server.thing(V3).await;
+    let mut client = server.client(V3).await;
     client.publish(&own, &too_large, Some(2)).await;
     assert_eq!(client.end().await, None);
 }
@@ -141,10 +141,10 @@ async fn a_will_is_taken_and_told_to_nobody() {
     let server = server().await;
     for hello in [V3, V5] {
         let will = Some("$aws/things/dev-1/jobs/start-next");
-        let client = server.thing(Hello { will, ..hello }).await;
+        let client = server.client(Hello { will, ..hello }).await;
         drop(client);
     }
-    let mut client = server.thing(V3).await;
+    let mut client = server.client(V3).await;
     let pending = client.ask(&topic("dev-1", "jobs/get"), "{}").await;
     assert_eq!(pending.json()["inProgressJobs"], serde_json::json!([]));
 }

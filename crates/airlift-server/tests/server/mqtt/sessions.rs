@@ -21,8 +21,8 @@ const KEPT_V5: Hello<'_> = Hello {
 async fn the_second_connection_of_a_thing_takes_over() {
     let server = server().await;
     for (hello, reason) in [(V3, None), (V5, Some(0x8e))] {
-        let mut first = server.thing(hello.clone()).await;
-        let mut second = server.thing(hello).await;
+        let mut first = server.client(hello.clone()).await;
+        let mut second = server.client(hello).await;
         assert_eq!(first.end().await, reason);
         second.ping().await;
     }
@@ -39,7 +39,7 @@ async fn a_session_outlives_its_connection_if_the_client_wants_it() {
         client.send(&[0xe0, 0]).await;
         assert_eq!(client.end().await, None);
         // What happens meanwhile is told when the client is back.
-        server.job("meanwhile", &["dev-1"], document()).await;
+        server.job_for("meanwhile", &["dev-1"], document()).await;
 
         let mut client = Client::open(server.mqtt()).await;
         assert!(client.hello(&hello).await.session_present);
@@ -95,7 +95,7 @@ async fn a_client_that_breaks_its_promise_to_speak_is_closed() {
     let server = server().await;
     for (hello, reason) in [(V3, None), (V5, Some(0x8d))] {
         let mut client = server
-            .thing(Hello {
+            .client(Hello {
                 keep_alive: 1,
                 ..hello
             })
@@ -117,9 +117,9 @@ async fn a_client_that_breaks_its_promise_to_speak_is_closed() {
 #[tokio::test]
 async fn a_stopping_server_says_so() {
     let server = server().await;
-    let mut old = server.thing(V3).await;
+    let mut old = server.client(V3).await;
     let mut new = server
-        .thing(Hello {
+        .client(Hello {
             client_id: "dev-2",
             ..V5
         })
@@ -146,7 +146,7 @@ async fn a_restart_forgets_sessions_and_no_jobs() {
     let mut client = Client::open(server.mqtt()).await;
     client.hello(&KEPT_V3).await;
     client.subscribe(&[("$aws/things/dev-1/#", 1)]).await;
-    server.job("j1", &["dev-1"], document()).await;
+    server.job_for("j1", &["dev-1"], document()).await;
     let (data, admin) = (server.data, server.admin);
     server.server.shutdown().await;
 

@@ -145,12 +145,22 @@ pub(super) fn words(look: Look, indent: &str, event: &Event) -> (&'static str, P
             let text = format!("step 2 of 2: {name} {version} is where the old app was");
             ("data", Look::good, text)
         }
-        Event::SetPartStaged { tag, content, size } => {
-            let text = format!(
-                "tag {tag}, {content}, {}: whole where it waits",
-                bytes(size)
-            );
-            ("stage", quiet, text)
+        Event::SetPartStaged {
+            tag,
+            content,
+            size,
+            was_there,
+        } => {
+            let (what, is) = match was_there {
+                true => ("keep", "has not changed"),
+                false => ("stage", "whole where it waits"),
+            };
+            let text = format!("tag {tag}, {content}, {}: {is}", bytes(size));
+            (what, quiet, text)
+        }
+        Event::SetPassedOver { bytes: passed } => {
+            let text = format!("of that, {} were here, and were not fetched", bytes(passed));
+            ("", quiet, text)
         }
         Event::SetApplied { version } => {
             let text = format!("all parts of {version} are in place; its app is tried last");

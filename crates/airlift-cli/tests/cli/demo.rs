@@ -21,6 +21,7 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
         "step 2 of 2: model 7.1 is where the old app was",
         "the set was being applied: it is rolled forward",
         "all parts of 2.0.0 (software version 2) are in place, and stay",
+        "keep      tag 100, custom, 39.1 KiB: has not changed",
         "every part is what it was before (self-test)",
         "4 parts",
         "SUCCEEDED reason accepted  v2.0.0",

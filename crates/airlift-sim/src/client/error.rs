@@ -115,11 +115,19 @@ pub enum DeviceError {
     /// The parts of the configuration do not suit the flash.
     #[error("{0}")]
     SetPlan(#[from] super::SetPlanError),
-    /// A set of parts is neither in place nor undone, and the device does not know its parts, or could not finish.
+    /// A set of parts is neither in place nor undone, and the device does not know its parts.
     #[error(
         "a set of parts is being applied or undone: switch the device on with the configuration that declares its parts ([set])"
     )]
     SetPending,
+    /// A set of parts is neither in place nor undone: a flash fails.
+    #[error(
+        "the set of parts could neither be put in place nor undone ({reason}): `device show` says what is where; the next boot tries again"
+    )]
+    SetStuck {
+        /// Why, in one word.
+        reason: String,
+    },
     /// The request cannot be built.
     #[error("cannot ask for updates: {0}")]
     Request(#[from] EncodeError),

@@ -13,9 +13,11 @@ use airlift_sim::client::{
 };
 use airlift_sim::flash::{Cut, CutKind, Flash};
 
+mod failing;
 mod network;
 mod plans;
 mod refused;
+mod resume;
 mod sequence;
 mod world;
 

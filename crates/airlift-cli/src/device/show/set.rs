@@ -14,6 +14,7 @@ pub(in crate::device) fn set_text(look: Look, set: Option<&SetReport>) -> String
         "on-trial" => look.warn("all parts are in place; the app is on trial"),
         "applied" => look.warn("all parts are in place; the next boot tries the app"),
         "applying" => look.warn("being applied: the next boot goes on"),
+        "partly" => look.bad("some parts may be new, and some old"),
         _ => look.warn("being undone: the next boot goes on"),
     };
     let version = match (&set.version, set.software_version) {
@@ -23,9 +24,10 @@ pub(in crate::device) fn set_text(look: Look, set: Option<&SetReport>) -> String
         (None, Some(number)) => format!("; the device has software version {number}"),
         _ => String::new(),
     };
+    let reason = set.reason.as_deref().unwrap_or_default();
     let why = match set.failed_tag {
-        Some(0) => "; the app did not stay".to_owned(),
-        Some(tag) => format!("; the part with the tag {tag} could not be applied"),
+        Some(0) => format!("; the app did not stay ({reason})"),
+        Some(tag) => format!("; the part with the tag {tag} could not be applied ({reason})"),
         None => String::new(),
     };
     let digest = set.sha256.get(..16).unwrap_or(&set.sha256);

@@ -20,7 +20,7 @@ use super::external::{External, Externals};
 use super::fetch::{Origin, Stream};
 use super::header::{FileDigest, Head};
 use super::notes::{Attempt, Stage};
-use super::{PLACE, Policy, report};
+use super::{PLACE, Policy, Unit, report};
 use crate::flash::{FlashError, block_on};
 
 /// What became of an image.
@@ -112,10 +112,11 @@ impl Running<'_> {
         &mut self,
         on: &mut Observer<'_>,
     ) -> Result<Polled, DeviceError> {
-        let Some(unit) = &self.parts.set else {
+        if self.parts.set.is_none() {
             return Ok(Polled::UpToDate);
-        };
-        let due = unit.due();
+        }
+        self.check_not_stuck()?;
+        let due = self.parts.set.as_ref().and_then(Unit::due);
         on(&Event::PartitionNotify {
             partition: PLACE.to_owned(),
             resume_at: None,
@@ -200,6 +201,22 @@ impl Running<'_> {
         })
     }
 
+    /// What could be neither finished nor undone is in the way of everything else.
+    fn check_not_stuck(&mut self) -> Result<(), DeviceError> {
+        match block_on(self.updater.set_state())? {
+            SetState::Stuck => Err(self.stuck()?),
+            _ => Ok(()),
+        }
+    }
+
+    fn stuck(&mut self) -> Result<DeviceError, DeviceError> {
+        let failure = block_on(self.updater.set_failure())?;
+        let reason = failure.as_ref().map(report::why);
+        Ok(DeviceError::SetStuck {
+            reason: reason.unwrap_or_default(),
+        })
+    }
+
     /// Takes an image in, and sees it through as far as it goes without a restart.
     fn install(
         &mut self,
@@ -207,6 +224,7 @@ impl Running<'_> {
         version: Option<String>,
         on: &mut Observer<'_>,
     ) -> Result<Polled, DeviceError> {
+        self.check_not_stuck()?;
         on(&Event::PartitionOffered {
             partition: PLACE.to_owned(),
             version: version.clone(),
@@ -246,7 +264,7 @@ impl Running<'_> {
                 on(&Event::Restarting);
                 Ok(Polled::Restart)
             }
-            Came::Committed(SetState::Stuck) => Err(DeviceError::SetPending),
+            Came::Committed(SetState::Stuck) => Err(self.stuck()?),
             Came::Committed(_) => self.end_set(on),
             Came::InSequence(done) => self.end_sequence(done, on),
         }

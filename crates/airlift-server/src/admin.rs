@@ -16,6 +16,7 @@ mod create_thing;
 mod create_token;
 mod data_plane;
 mod delete_job;
+mod enroll_thing;
 mod list_devices;
 mod list_executions;
 mod list_jobs;
@@ -43,8 +44,10 @@ use axum::routing::{delete, get, post};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::doors::aws_mqtt::AwsMqtt;
 use crate::fleet::registry::Registry;
 use crate::fleet::writer::Writer;
+use crate::identity::authority::LazyAuthority;
 use crate::jobs::AwsService;
 
 pub(crate) use auth::Tokens;
@@ -53,6 +56,9 @@ use problem::Problem;
 /// What the operations work on.
 #[derive(Clone)]
 pub(crate) struct Api {
+    pub(crate) mqtt: Arc<AwsMqtt>,
+    pub(crate) mqtts_port: Option<u16>,
+    pub(crate) authority: Arc<LazyAuthority>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) jobs: Arc<AwsService>,
@@ -121,6 +127,7 @@ fn jobs() -> Router<Api> {
             post(create_thing::handle).get(list_things::handle),
         )
         .route("/things/{thing}", get(show_thing::handle))
+        .route("/things/{thing}/credential", post(enroll_thing::handle))
         .route(
             "/things/{thing}/block",
             post(block_thing::block).delete(block_thing::unblock),

@@ -9,10 +9,17 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp(pub i64);
 
+impl Timestamp {
+    /// Year, month and day.
+    pub(crate) fn date(self) -> (i64, i64, i64) {
+        civil_from_days(self.0.div_euclid(86_400_000))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
-        let (year, month, day) = civil_from_days(days);
+        let (year, month, day) = self.date();
+        let ms = self.0.rem_euclid(86_400_000);
         let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
         let milli = ms % 1000;
         write!(

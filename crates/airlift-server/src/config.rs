@@ -30,6 +30,44 @@ pub struct Config {
     pub stall_timeout: Duration,
     /// How often devices are written to the database. A crash loses at most what came in since. Default 1 s.
     pub registry_flush: Duration,
+    /// Devices that come over MQTT. Default: nobody listens for them.
+    pub mqtt: Mqtt,
+}
+
+/// Settings of the MQTT door.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Mqtt {
+    /// Where it listens without TLS: meant for the loopback interface, as passwords go over the wire as they are.
+    pub plain: Option<SocketAddr>,
+    /// Where it listens with TLS, for devices with a certificate of this server's authority or with a password.
+    pub tls: Option<SocketAddr>,
+    /// Host names and addresses by which devices know the server over TLS, beside the address it listens on, the name of the
+    /// machine and `localhost`.
+    pub tls_names: Vec<String>,
+    /// Organization and project of things that sign in with nothing but a client identifier. Refused unless
+    /// [`plain`](Self::plain) is a loopback address; made when the first comes. Default: there are none.
+    pub anonymous: Option<(String, String)>,
+    /// Most simultaneous connections; further ones wait in the kernel's queue. Default 20 000.
+    pub max_connections: usize,
+    /// Largest packet, in bytes, that a client may send. Default 129 KiB: AWS' largest message (128 KiB) and its topic.
+    pub max_packet: u32,
+    /// How long a TLS handshake may take, and then CONNECT and its answer. Default 10 s.
+    pub connect_timeout: Duration,
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            plain: None,
+            tls: None,
+            tls_names: Vec::new(),
+            anonymous: None,
+            max_connections: 20_000,
+            max_packet: 129 << 10,
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
 }
 
 impl Config {
@@ -47,6 +85,7 @@ impl Config {
             header_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
             registry_flush: Duration::from_secs(1),
+            mqtt: Mqtt::default(),
         }
     }
 }

@@ -32,18 +32,14 @@ mod writer;
 pub(crate) use document::{DEFAULT_CERTIFICATE, DocumentFile};
 pub(crate) use execution::{Details, Execution};
 pub(crate) use job::{File, MAX_JOB_ID, MAX_MINUTES, MAX_RETRIES, Retries, is_job_id};
+pub(crate) use notice::{Notice, NoticeReceiver};
 pub(crate) use order::{Content, CreateError, MAX_FILES, MAX_THINGS, Order, is_reserved};
 pub(crate) use refusal::{Code, Refusal};
+pub(crate) use reply::{Publication, Reply};
 pub(crate) use request::{Describe, Request};
 pub(crate) use service::{AwsService, NEXT};
+pub(crate) use stream::BlockSource;
 pub(crate) use thing::{MAX_THING_NAME, Thing, is_thing_name};
-
-#[allow(unused_imports, reason = "for the MQTT door")]
-pub(crate) use {
-    notice::{Notice, NoticeReceiver},
-    reply::{Publication, Reply},
-    stream::BlockSource,
-};
 
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,7 @@ mod decide;
 mod digest;
 mod doors;
 mod fleet;
+mod identity;
 mod jobs;
 mod name;
 mod random;
@@ -48,5 +49,5 @@ mod server;
 mod store;
 
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use config::{Config, Resolution};
+pub use config::{Config, Mqtt, Resolution};
 pub use server::{Parts, RunningServer, Server, StartError};

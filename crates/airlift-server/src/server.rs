@@ -4,6 +4,7 @@ mod body;
 mod connection;
 mod direct;
 mod lifetime;
+mod mqtt;
 mod request_body;
 mod socket;
 mod start;

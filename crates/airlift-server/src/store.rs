@@ -5,6 +5,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod catalog;
+pub(crate) mod credentials;
 pub(crate) mod database;
 pub(crate) mod fleet;
 pub(crate) mod jobs;

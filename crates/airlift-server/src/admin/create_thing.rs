@@ -31,7 +31,7 @@ pub(super) async fn handle(
 ) -> Result<(StatusCode, Json<AboutThing>), Problem> {
     let organization = principal.organization(&api, &organization)?;
     let Json(thing) = body?;
-    check(&thing)?;
+    check(&thing.name, &thing.project, thing.key.as_deref())?;
     create_project::if_missing(&api, principal, &organization, &thing.project).await?;
     let created = api
         .catalog
@@ -54,15 +54,16 @@ pub(super) async fn handle(
     Ok((StatusCode::CREATED, Json(AboutThing::new(&api, created))))
 }
 
-fn check(thing: &NewThing) -> Result<(), Problem> {
-    if !is_thing_name(&thing.name) {
+/// Checks the names of a thing, of its project and of its key.
+pub(super) fn check(name: &str, project: &str, key: Option<&str>) -> Result<(), Problem> {
+    if !is_thing_name(name) {
         let detail = format!(
             "name: a thing's name has 1 to {MAX_THING_NAME} of the characters A-Z a-z 0-9 : _ -"
         );
         return Err(Problem::bad_request("bad-name", detail));
     }
-    check_new_name(&thing.project)?;
-    if let Some(key) = &thing.key {
+    check_new_name(project)?;
+    if let Some(key) = key {
         name::check(key.as_bytes())
             .map_err(|why| Problem::bad_request("bad-name", format!("key: {why}")))?;
     }

@@ -14,13 +14,16 @@ use tokio::task::JoinHandle;
 
 use super::connection::{self, Front};
 use super::lifetime::Phase;
+use super::mqtt::{self, Sockets};
 use crate::admin::{self, Api, Tokens};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::doors::aws_mqtt::AwsMqtt;
 use crate::doors::esp_http::EspHttp;
 use crate::fleet::registry::Registry;
 use crate::fleet::writer::Writer;
+use crate::identity::authority::LazyAuthority;
 use crate::jobs::AwsService;
 use crate::store::cache::ImageCache;
 use crate::store::database::Database;
@@ -77,6 +80,18 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// Clients without proof of who they are were to be let in where that is not possible.
+    #[error("anonymous MQTT clients cannot be let in: {message}")]
+    Anonymous {
+        /// Why not.
+        message: String,
+    },
+    /// The certificate authority for devices cannot be used.
+    #[error("certificate authority for devices: {message}")]
+    Authority {
+        /// Why not.
+        message: String,
+    },
     /// The database cannot be opened, or its tables cannot be brought up to date.
     #[error("database {path}: {source}")]
     Database {
@@ -102,9 +117,12 @@ pub enum StartError {
 /// last second of device check-ins may be.
 pub struct RunningServer {
     local_addr: SocketAddr,
+    mqtt_addr: Option<SocketAddr>,
+    mqtts_addr: Option<SocketAddr>,
     admin_token: Option<String>,
     phase: watch::Sender<Phase>,
     accepting: JoinHandle<()>,
+    accepting_mqtt: Vec<JoinHandle<()>>,
     keeping_up: JoinHandle<()>,
     writing: JoinHandle<()>,
     writer: Arc<Writer>,
@@ -127,6 +145,7 @@ impl Server {
     /// # Errors
     /// As for [`start`](Self::start).
     pub async fn start_with(config: Config, parts: Parts) -> Result<RunningServer, StartError> {
+        mqtt::check(&config.mqtt)?;
         let lock = Arc::new(claim(&config)?);
         let path = config.data.join("airlift.db");
         let failed = |source| StartError::Database {
@@ -169,6 +188,9 @@ impl Server {
         };
         let listener = TcpListener::bind(config.http).await.map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
+        let authority = Arc::new(LazyAuthority::new(&config.data));
+        let sockets = Sockets::open(&config.mqtt, &authority, &parts.clock).await?;
+        let (mqtt_addr, mqtts_addr) = (sockets.plain_addr, sockets.tls_addr);
         let admin_token = if tokens.is_new().await.map_err(failed)? {
             let created = tokens
                 .create(None, "administrator", parts.clock.now())
@@ -184,7 +206,16 @@ impl Server {
             Arc::clone(&parts.clock),
             config.resolution,
         ));
+        let door = AwsMqtt::new(
+            &config,
+            Arc::clone(&jobs),
+            Arc::clone(&catalog),
+            Arc::clone(&parts.clock),
+        );
         let api = admin::router(Api {
+            mqtt: Arc::clone(&door),
+            mqtts_port: mqtts_addr.map(|address| address.port()),
+            authority,
             jobs: Arc::clone(&jobs),
             catalog: Arc::clone(&catalog),
             registry: Arc::clone(&registry),
@@ -213,17 +244,26 @@ impl Server {
                 drop(lock);
             }
         });
+        let accepting_mqtt = sockets.serve(&door, &watched);
         let keeping_up = tokio::spawn(jobs.run(watched.clone()));
         let writing = tokio::spawn({
             let writer = Arc::clone(&writer);
             async move { writer.run(config.registry_flush, watched).await }
         });
+        for (address, what) in [(mqtt_addr, "MQTT"), (mqtts_addr, "MQTT over TLS")] {
+            if let Some(address) = address {
+                tracing::info!(%address, "serving {what}");
+            }
+        }
         tracing::info!(address = %local_addr, data = %config.data.display(), "serving");
         Ok(RunningServer {
             local_addr,
+            mqtt_addr,
+            mqtts_addr,
             admin_token,
             phase,
             accepting,
+            accepting_mqtt,
             keeping_up,
             writing,
             writer,
@@ -239,6 +279,16 @@ impl RunningServer {
         self.local_addr
     }
 
+    /// Where it listens for MQTT without TLS, if it does.
+    pub fn mqtt_addr(&self) -> Option<SocketAddr> {
+        self.mqtt_addr
+    }
+
+    /// Where it listens for MQTT over TLS, if it does.
+    pub fn mqtts_addr(&self) -> Option<SocketAddr> {
+        self.mqtts_addr
+    }
+
     /// The administrator's token: only at the very first start on a data folder, and kept nowhere.
     pub fn admin_token(&self) -> Option<String> {
         self.admin_token.clone()
@@ -249,6 +299,9 @@ impl RunningServer {
     pub async fn shutdown(mut self) {
         let _ = self.phase.send(Phase::Finish);
         let _ = (&mut self.accepting).await;
+        for accepting in &mut self.accepting_mqtt {
+            let _ = accepting.await;
+        }
         let _ = (&mut self.keeping_up).await;
         let _ = (&mut self.writing).await;
         if let Err(error) = self.writer.flush().await {

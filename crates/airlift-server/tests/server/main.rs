@@ -15,6 +15,7 @@ mod images;
 mod jobs;
 mod killed;
 mod matter;
+mod mqtt;
 mod no_io;
 mod old_database;
 mod partitions;

@@ -130,6 +130,17 @@ pub(crate) struct KnownEvent {
     pub(crate) reason: Option<String>,
 }
 
+/// A thing that is to be given a credential.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Enrollment<'a> {
+    pub(crate) organization: &'a str,
+    pub(crate) thing: &'a str,
+    pub(crate) project: &'a str,
+    pub(crate) key: Option<&'a str>,
+    /// `None`: a password.
+    pub(crate) csr: Option<&'a str>,
+}
+
 /// How the API says no.
 #[derive(Debug, Deserialize)]
 struct Problem {
@@ -341,6 +352,32 @@ impl Api {
             .header(reqwest::header::CONTENT_LENGTH, size)
             .body(reqwest::Body::wrap_stream(counted));
         self.send(request).await
+    }
+
+    /// Gives a thing a credential.
+    pub(crate) async fn enroll<T: DeserializeOwned>(
+        &self,
+        enrollment: &Enrollment<'_>,
+    ) -> anyhow::Result<T> {
+        let Enrollment {
+            organization,
+            thing,
+            project,
+            key,
+            csr,
+        } = *enrollment;
+        let segments = ["organizations", organization, "things", thing, "credential"];
+        let request = self.request(Method::POST, &segments);
+        let body = serde_json::json!({ "project": project, "key": key, "csr": csr });
+        self.send(request.json(&body)).await
+    }
+
+    /// Keeps a thing from signing in.
+    pub(crate) async fn block(&self, organization: &str, thing: &str) -> anyhow::Result<()> {
+        let segments = ["organizations", organization, "things", thing, "block"];
+        let request = self.request(Method::POST, &segments);
+        let response = request.send().await.map_err(|e| self.no_answer(&e))?;
+        self.checked(response).await.map(drop)
     }
 
     /// What the server knows of a device.

@@ -1,9 +1,11 @@
-//! `airlift device`: virtual devices.
+//! `airlift device`: virtual devices, and what real ones need to sign in.
 
 mod config;
+mod enroll;
 mod flash;
 mod image;
 mod new;
+mod revoke;
 mod run;
 mod scheme;
 mod settings;
@@ -13,6 +15,8 @@ mod web;
 /// `airlift device ...`
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    Enroll(enroll::Args),
+    Revoke(revoke::Args),
     New(new::Args),
     Run(run::Args),
     Show(show::Args),
@@ -22,6 +26,8 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Enroll(args) => enroll::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
         Command::New(args) => new::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Show(args) => show::run(&args),

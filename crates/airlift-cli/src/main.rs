@@ -39,7 +39,7 @@ enum Command {
     /// Jobs for things, as AWS IoT Jobs has them
     #[command(subcommand)]
     Job(job::Command),
-    /// Virtual devices: flash files that are updated as real devices are
+    /// Devices: virtual ones in flash files, updated as real ones are; and what real ones need to sign in
     #[command(subcommand)]
     Device(device::Command),
     /// Matter OTA images: one payload, or several images in one file

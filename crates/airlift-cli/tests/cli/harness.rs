@@ -99,6 +99,8 @@ pub(crate) struct Serve {
     child: Child,
     stdout: BufReader<ChildStdout>,
     pub(crate) url: String,
+    /// All lines up to the last of its greeting.
+    pub(crate) greeting: Vec<String>,
     /// Printed by the first start only.
     pub(crate) token: Option<String>,
 }
@@ -124,11 +126,13 @@ impl Serve {
             .expect("the binary runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let (mut url, mut token) = (None, None);
+        let mut greeting = Vec::new();
         loop {
             let mut line = String::new();
             let read = stdout.read_line(&mut line).expect("text");
             assert!(read > 0, "the server did not start");
             let line = line.trim();
+            greeting.push(line.to_owned());
             if let Some(address) = line.strip_prefix("address") {
                 url = Some(address.trim().to_owned());
             }
@@ -143,6 +147,7 @@ impl Serve {
             child,
             stdout,
             url: url.expect("an address"),
+            greeting,
             token,
         }
     }
@@ -168,6 +173,14 @@ impl Serve {
         self.token
             .as_deref()
             .expect("the first start prints a token")
+    }
+
+    /// What its greeting says behind this word.
+    pub(crate) fn greets_with(&self, word: &str) -> Option<&str> {
+        let mut lines = self.greeting.iter();
+        lines
+            .find_map(|line| line.strip_prefix(word))
+            .map(str::trim)
     }
 
     pub(crate) fn host(&self) -> &str {

@@ -8,6 +8,7 @@ mod full_disk;
 mod harness;
 mod jobs;
 mod killed;
+mod mqtt;
 mod network;
 mod partitions;
 mod web;

@@ -49,7 +49,7 @@ impl<'a> Airlift<'a> {
         let port = free_port()?;
         let mut command = Process::command(workspace, &binary);
         command
-            .arg("serve")
+            .args(["serve", "--no-mqtt"])
             .arg("--data")
             .arg(folder.join("data"))
             .args(["--http", &format!("127.0.0.1:{port}")]);

@@ -55,6 +55,16 @@ impl Requirement {
             is_met: || program("curl").is_some(),
         }
     }
+
+    /// `mosquitto_pub`, `mosquitto_sub` and `mosquitto_rr`, MQTT clients that are not ours.
+    pub(crate) fn mosquitto_clients() -> Self {
+        Self {
+            what: "mosquitto_rr",
+            why: "the server's tests talk to it with MQTT clients that are not ours",
+            source: Source::Debian(&["mosquitto-clients"]),
+            is_met: || program("mosquitto_rr").is_some(),
+        }
+    }
 }
 
 /// Finds each requirement or installs it; says what and why first.

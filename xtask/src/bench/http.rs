@@ -12,22 +12,24 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::{
+    airlift::{self, Airlift},
+    median,
+    server::CpuTime,
+    sorted,
+};
 use crate::{
     requirements::{self, Requirement, Source},
     terminal::{Style, Table},
     workspace::{Workspace, program},
 };
 
-mod airlift;
 mod app_image;
 mod client;
 mod nginx;
-mod server;
 mod wrk;
 
-use airlift::Airlift;
 use nginx::Nginx;
-use server::CpuTime;
 use wrk::Sample;
 
 #[derive(Debug, clap::Args)]
@@ -101,7 +103,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let image = folder.join("firmware.bin");
     app_image::write(&image, IMAGE_LEN)?;
 
-    let airlift = Airlift::start(workspace, &folder.join("airlift"))?;
+    let airlift = Airlift::start(workspace, &folder.join("airlift"), &["--no-mqtt"])?;
     airlift.publish(&image)?;
     let nginx = Nginx::start(workspace, &folder.join("nginx"), &image)?;
     let loads = loads(&folder, &airlift, &nginx)?;
@@ -192,6 +194,16 @@ trait Server {
 
     /// The processor time that it has used since it was started.
     fn cpu_time(&self) -> Result<CpuTime>;
+}
+
+impl Server for Airlift<'_> {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn cpu_time(&self) -> Result<CpuTime> {
+        self.process.cpu_time()
+    }
 }
 
 /// One application of a load.
@@ -341,32 +353,4 @@ fn report(loads: &[Load<'_>], samples: &[Vec<Measured>]) {
     println!(
         "server's, client is wrk's; waiting is what the {processors} processors had left or gave to other programs."
     );
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(sorted: &[f64]) -> f64 {
-    match (
-        sorted.get(sorted.len().saturating_sub(1) / 2),
-        sorted.get(sorted.len() / 2),
-    ) {
-        (Some(low), Some(high)) => (low + high) / 2.0,
-        _ => f64::NAN,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_or_between_the_two_middles() {
-        assert_eq!(median(&sorted([3.0, 1.0, 2.0].into_iter())), 2.0);
-        assert_eq!(median(&sorted([4.0, 1.0, 2.0, 3.0].into_iter())), 2.5);
-        assert!(median(&[]).is_nan());
-    }
 }

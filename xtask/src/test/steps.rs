@@ -36,7 +36,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "tests",
         what: "unit, property and integration tests",
         only_in_full: false,
-        requirements: || vec![Requirement::curl()],
+        requirements: || vec![Requirement::curl(), Requirement::mosquitto_clients()],
         run: tests,
     },
     Step {

@@ -11,6 +11,7 @@
 mod allowance;
 mod codec;
 mod connection;
+mod farewell;
 mod listener;
 mod sessions;
 mod sign_in;

@@ -101,3 +101,11 @@ fn document() -> Value {
 fn topic(thing: &str, rest: &str) -> String {
     format!("$aws/things/{thing}/{rest}")
 }
+
+/// Resident memory of this process, which the server is a part of.
+fn memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<usize>().unwrap() << 10
+}

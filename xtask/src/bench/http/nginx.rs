@@ -4,11 +4,9 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::{
-    Server,
-    server::{CpuTime, Process, free_port},
-};
+use super::Server;
 use crate::{
+    bench::server::{CpuTime, Process, free_port},
     requirements::is_root,
     workspace::{Workspace, program},
 };

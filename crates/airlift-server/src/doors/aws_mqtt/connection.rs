@@ -13,6 +13,9 @@
 //! A message is acknowledged when its request has been dealt with, so that a client which was told "taken" need not ask again. What
 //! a client asked before it hung up is still done: a device may report "updated" and restart at once.
 
+mod incoming;
+mod outgoing;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -21,16 +24,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, Sleep};
 
 use super::allowance::Allowance;
-use super::codec::{Codec, Delivery, Fault, Packet, Publish, Qos, Reason, Subscribe, Version};
+use super::codec::{Codec, Fault, Reason, Version};
+use super::farewell::farewell;
 use super::sessions::{Joined, Seat, Session};
-use super::topic;
-use crate::jobs::{AwsService, BlockSource, Notice, NoticeReceiver, Publication, Reply, Thing};
+use crate::jobs::{AwsService, Notice, NoticeReceiver, Thing};
+use outgoing::{Future, Waiting, Work, is_change};
 
 /// Bytes that may wait for the client before nothing more is made for it. One message may go beyond.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -38,18 +42,12 @@ const MAX_OUTPUT: usize = 64 << 10;
 pub(super) const MAX_WAITING: usize = 16;
 /// Most bytes of such requests. One may go beyond.
 const MAX_WAITING_BYTES: usize = 256 << 10;
-/// Largest message that a client may publish: the limit of AWS. The largest request of the protocols has some 13 KiB.
-const MAX_PAYLOAD: usize = 128 << 10;
 /// Most QoS 1 messages that the client is sent before it acknowledges one; it may ask for fewer.
 const MAX_IN_FLIGHT: usize = 16;
 /// How much is read at once.
 const READ: usize = 8 << 10;
-/// How long a client may take to take the last bytes.
-const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the requests of a client that is gone may take.
 const AFTERWARDS: Duration = Duration::from_secs(10);
-
-type Future<T> = Pin<Box<dyn std::future::Future<Output = T> + Send>>;
 
 /// What a connection is made of.
 pub(super) struct Parts<S> {
@@ -130,35 +128,6 @@ pub(super) struct Connection<S> {
     timer: Pin<Box<Sleep>>,
 }
 
-/// Something to be done for the client, in its turn.
-enum Waiting {
-    Request {
-        rest: String,
-        payload: Bytes,
-        id: Option<u16>,
-    },
-    /// A message that was refused and is acknowledged as such, in its turn: acknowledgements go out in the order of the messages.
-    Refused {
-        id: u16,
-        reason: Reason,
-    },
-    Notice(Notice),
-}
-
-/// What is being done.
-enum Work {
-    Nothing,
-    /// Until a request may be begun.
-    Pausing(Instant),
-    Answering {
-        reply: Future<Reply>,
-        id: Option<u16>,
-    },
-    Telling(Future<Option<Publication>>),
-    Sending(BlockSource),
-    Pulling(Future<(BlockSource, Option<Publication>)>),
-}
-
 /// Tells the service that the thing is here, and when it is not any more.
 struct Presence {
     service: Arc<AwsService>,
@@ -233,6 +202,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn run(mut self: Box<Self>) {
         self.repeat_unacknowledged();
         let end = std::future::poll_fn(|cx| self.poll(cx)).await;
+        // What comes now is short, and its memory is not the idle client's.
+        Box::pin(self.end(end)).await;
+    }
+
+    async fn end(mut self: Box<Self>, end: End) {
         tracing::debug!(thing = %self.thing.name, %end, "connection ended");
         let reason = match end {
             End::Told(reason) => Some(reason),
@@ -242,11 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.leave(reason);
         if let Some(reason) = reason {
             let _ = self.version.disconnect(reason, &mut self.output);
-            let goodbye = async {
-                self.io.write_all(&self.output).await?;
-                self.io.shutdown().await
-            };
-            let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+            farewell(&mut self.io, &self.output).await;
         }
         let afterwards = Box::pin(self.afterwards());
         if tokio::time::timeout(AFTERWARDS, afterwards).await.is_err() {
@@ -320,28 +290,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Nothing is asked that is not answered.
-    fn is_idle(&self) -> bool {
-        let is_sent = self.output.is_empty() && !self.is_unflushed;
-        is_sent && self.waiting.is_empty() && matches!(self.work, Work::Nothing)
-    }
-
-    fn may_read(&self) -> bool {
-        !self.is_closing
-            && self.output.len() < MAX_OUTPUT
-            && self.waiting.len() < MAX_WAITING
-            && self.waiting_bytes < MAX_WAITING_BYTES
-    }
-
-    /// There is room for one more message to the client.
-    fn may_send(&self) -> bool {
-        self.output.len() < MAX_OUTPUT && self.session.unacknowledged.len() < self.window()
-    }
-
-    fn window(&self) -> usize {
-        MAX_IN_FLIGHT.min(self.terms.receive_maximum.into())
-    }
-
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let io = Pin::new(&mut self.io);
         let written = if !self.output.is_empty() {
@@ -378,13 +326,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Makes sure that the timer fires then, or earlier.
-    fn look_at(&mut self, time: Instant) {
-        if time < self.timer.deadline() {
-            self.timer.as_mut().reset(time);
-        }
-    }
-
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if !self.may_read() {
             return Poll::Pending;
@@ -411,274 +352,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(Some(packet)) => {
                 self.heard = Instant::now();
                 Poll::Ready(self.take(packet))
-            }
-        }
-    }
-
-    fn take(&mut self, packet: Packet) -> Result<(), End> {
-        match packet {
-            // The codec lets no second one through.
-            Packet::Connect(_) => Ok(()),
-            Packet::Publish(message) => self.take_message(message).map_err(End::Fault),
-            Packet::Puback(id) => {
-                let known = &mut self.session.unacknowledged;
-                // One that is not known was acknowledged twice, which does no harm.
-                known.retain(|(sent, _)| *sent != id);
-                Ok(())
-            }
-            Packet::Subscribe(request) => {
-                self.subscribe(&request);
-                Ok(())
-            }
-            Packet::Unsubscribe { id, filters } => {
-                let subscriptions = &mut self.session.subscriptions;
-                let existed: Vec<bool> = filters
-                    .iter()
-                    .map(|filter| subscriptions.remove(filter, &self.thing.name))
-                    .collect();
-                let sent = self.version.unsuback(id, &existed, &mut self.output);
-                log_unsent("UNSUBACK", sent);
-                Ok(())
-            }
-            Packet::Pingreq => {
-                self.version.pingresp(&mut self.output);
-                Ok(())
-            }
-            Packet::Disconnect { session_expiry } => {
-                // Section 3.14.2.2.2: a session that was to end with the connection cannot be kept after all.
-                if let Some(seconds) = session_expiry
-                    && !self.terms.session_expiry.is_zero()
-                {
-                    self.terms.session_expiry = Duration::from_secs(seconds.into());
-                }
-                Err(End::Disconnected)
-            }
-        }
-    }
-
-    /// Asks the rule before anything is answered.
-    fn take_message(&mut self, message: Publish) -> Result<(), Fault> {
-        let Publish { topic, id, payload } = message;
-        let refused = match topic::own(&topic, &self.thing.name) {
-            None => Some(Reason::NotAuthorized),
-            Some(_) if payload.len() > MAX_PAYLOAD => Some(Reason::QuotaExceeded),
-            Some(_) => None,
-        };
-        if let Some(reason) = refused {
-            let topic: String = topic.escape_debug().take(200).collect();
-            tracing::debug!(thing = %self.thing.name, topic, ?reason, "a message is refused");
-            // Only the acknowledgement of MQTT 5 can say no; otherwise the end of the connection does.
-            let (Version::V5, Some(id)) = (self.version, id) else {
-                let what = "a message that the client may not publish";
-                return Err(Fault { reason, what });
-            };
-            self.waiting.push_back(Waiting::Refused { id, reason });
-            return Ok(());
-        }
-        let rest = topic::own(&topic, &self.thing.name).unwrap_or_default();
-        self.waiting_bytes += rest.len() + payload.len();
-        self.waiting.push_back(Waiting::Request {
-            rest: rest.to_owned(),
-            payload,
-            id,
-        });
-        Ok(())
-    }
-
-    fn subscribe(&mut self, request: &Subscribe) {
-        let subscriptions = &mut self.session.subscriptions;
-        let verdicts: Vec<_> = request
-            .filters
-            .iter()
-            .map(|(filter, qos)| subscriptions.add(filter, &self.thing.name, *qos))
-            .collect();
-        let sent = self.version.suback(request.id, &verdicts, &mut self.output);
-        log_unsent("SUBACK", sent);
-    }
-
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        // An answer that is made already waits in its future while there is no room for it.
-        if !self.may_send() {
-            return Poll::Pending;
-        }
-        match std::mem::replace(&mut self.work, Work::Nothing) {
-            Work::Nothing => {
-                let Some(next) = self.waiting.pop_front() else {
-                    return Poll::Pending;
-                };
-                self.begin(next);
-            }
-            Work::Pausing(until) => {
-                if Instant::now() < until {
-                    self.work = Work::Pausing(until);
-                    return Poll::Pending;
-                }
-            }
-            Work::Answering { mut reply, id } => match reply.as_mut().poll(cx) {
-                Poll::Pending => {
-                    self.work = Work::Answering { reply, id };
-                    return Poll::Pending;
-                }
-                Poll::Ready(reply) => {
-                    if let Some(id) = id {
-                        self.acknowledge(id, None);
-                    }
-                    match reply {
-                        Reply::None => {}
-                        Reply::One(publication) => self.send(publication),
-                        Reply::Blocks(blocks) => self.work = Work::Sending(blocks),
-                    }
-                }
-            },
-            Work::Telling(mut notice) => match notice.as_mut().poll(cx) {
-                Poll::Pending => {
-                    self.work = Work::Telling(notice);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(publication)) => self.send(publication),
-                Poll::Ready(None) => {}
-            },
-            Work::Sending(mut blocks) => {
-                self.work = Work::Pulling(Box::pin(async move {
-                    let block = blocks.next().await;
-                    (blocks, block)
-                }));
-            }
-            Work::Pulling(mut pull) => match pull.as_mut().poll(cx) {
-                Poll::Pending => {
-                    self.work = Work::Pulling(pull);
-                    return Poll::Pending;
-                }
-                Poll::Ready((blocks, Some(block))) => {
-                    self.send(block);
-                    self.work = Work::Sending(blocks);
-                }
-                Poll::Ready((_, None)) => {}
-            },
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn begin(&mut self, next: Waiting) {
-        self.work = match next {
-            Waiting::Request { rest, payload, id } => {
-                if is_change(&rest)
-                    && let Err(until) = self.allowance.take(Instant::now())
-                {
-                    self.waiting
-                        .push_front(Waiting::Request { rest, payload, id });
-                    self.work = Work::Pausing(until);
-                    self.look_at(until);
-                    return;
-                }
-                self.waiting_bytes -= rest.len() + payload.len();
-                let (service, thing) = (Arc::clone(&self.service), Arc::clone(&self.thing));
-                let reply = async move { service.request(&thing, &rest, &payload).await };
-                Work::Answering {
-                    reply: Box::pin(reply),
-                    id,
-                }
-            }
-            Waiting::Refused { id, reason } => {
-                self.acknowledge(id, Some(reason));
-                Work::Nothing
-            }
-            Waiting::Notice(notice) => {
-                Work::Telling(Box::pin(async move { notice.publication().await }))
-            }
-        };
-    }
-
-    fn poll_notices(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        // One at a time, and in turn: the next mark waits where it costs nothing.
-        let is_told = matches!(self.work, Work::Telling(_));
-        let waits = |waiting: &Waiting| matches!(waiting, Waiting::Notice(_));
-        if self.is_closing || is_told || self.waiting.iter().any(waits) {
-            return Poll::Pending;
-        }
-        let notices = &self.notices;
-        let next = self.next_notice.get_or_insert_with(|| {
-            let notices = Arc::clone(notices);
-            Box::pin(async move { notices.lock_owned().await.recv().await })
-        });
-        let Poll::Ready(notice) = next.as_mut().poll(cx) else {
-            return Poll::Pending;
-        };
-        self.next_notice = None;
-        let Some(notice) = notice else {
-            return Poll::Ready(Err(End::Told(Reason::AdministrativeAction)));
-        };
-        if self
-            .session
-            .subscriptions
-            .qos(notice.topic_rest())
-            .is_some()
-        {
-            self.waiting.push_back(Waiting::Notice(notice));
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn acknowledge(&mut self, id: u16, refused: Option<Reason>) {
-        let sent = self.version.puback(id, refused, &mut self.output);
-        log_unsent("PUBACK", sent);
-    }
-
-    /// Sends a message of this server, to this client, subscribed or not. The QoS is that of the subscription, and 0 without one.
-    fn send(&mut self, publication: Publication) {
-        match self.session.subscriptions.qos(&publication.topic_rest) {
-            None | Some(Qos::AtMostOnce) => {
-                self.emit(&publication, None, false);
-            }
-            Some(Qos::AtLeastOnce) => {
-                let id = self.fresh_id();
-                if self.emit(&publication, Some(id), false) {
-                    self.session.unacknowledged.push_back((id, publication));
-                }
-            }
-        }
-    }
-
-    /// What the client had not acknowledged when it was here last.
-    fn repeat_unacknowledged(&mut self) {
-        let window = self.window();
-        let mut messages = std::mem::take(&mut self.session.unacknowledged);
-        messages.drain(..messages.len().saturating_sub(window));
-        for (id, message) in messages {
-            if self.emit(&message, Some(id), true) {
-                self.next_id = id;
-                self.session.unacknowledged.push_back((id, message));
-            }
-        }
-    }
-
-    /// Whether the message was sent: one that is larger than the client takes is not, as the standard wants it
-    /// (MQTT 5, section 3.1.2.11.4).
-    fn emit(&mut self, publication: &Publication, id: Option<u16>, is_repeated: bool) -> bool {
-        let topic = topic::full(&self.thing.name, &publication.topic_rest);
-        let before = self.output.len();
-        let message = Delivery {
-            topic: &topic,
-            payload: &publication.payload,
-            id,
-            is_repeated,
-        };
-        let sent = self.version.publish(&message, &mut self.output);
-        let limit = usize::try_from(self.terms.maximum_packet).unwrap_or(usize::MAX);
-        let fits = sent.is_ok() && self.output.len() - before <= limit;
-        log_unsent("PUBLISH", sent);
-        if !fits {
-            self.output.truncate(before);
-        }
-        fits
-    }
-
-    fn fresh_id(&mut self) -> u16 {
-        loop {
-            self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-            let known = &self.session.unacknowledged;
-            if known.iter().all(|(id, _)| *id != self.next_id) {
-                return self.next_id;
             }
         }
     }
@@ -716,9 +389,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// Requests that make the server write. The others are answered from memory.
-fn is_change(rest: &str) -> bool {
-    rest.starts_with("jobs/")
+/// What may happen now.
+impl<S> Connection<S> {
+    /// Nothing is asked that is not answered.
+    fn is_idle(&self) -> bool {
+        let is_sent = self.output.is_empty() && !self.is_unflushed;
+        is_sent && self.waiting.is_empty() && matches!(self.work, Work::Nothing)
+    }
+
+    fn may_read(&self) -> bool {
+        !self.is_closing
+            && self.output.len() < MAX_OUTPUT
+            && self.waiting.len() < MAX_WAITING
+            && self.waiting_bytes < MAX_WAITING_BYTES
+    }
+
+    /// There is room for one more message to the client.
+    fn may_send(&self) -> bool {
+        self.output.len() < MAX_OUTPUT && self.session.unacknowledged.len() < self.window()
+    }
+
+    fn window(&self) -> usize {
+        MAX_IN_FLIGHT.min(self.terms.receive_maximum.into())
+    }
+
+    /// Makes sure that the timer fires then, or earlier.
+    fn look_at(&mut self, time: Instant) {
+        if time < self.timer.deadline() {
+            self.timer.as_mut().reset(time);
+        }
+    }
 }
 
 /// A packet of our own that cannot be built: a topic of more than 65 535 bytes, which no answer has.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
 use super::AwsMqtt;
 use super::codec::{Codec, Connect, Fault, Greeting, Packet, Reason, Version};
 use super::connection::{Connection, MAX_WAITING, Parts, Terms};
+use super::farewell::farewell;
 use super::sessions::MAX_EXPIRY;
 use super::sign_in::Refused;
 
@@ -52,22 +53,25 @@ pub(super) async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let version = connect.version;
-    let thing = match check(&connect) {
+    let refusal = |refused: Refused| {
+        tracing::info!(
+            %peer,
+            client_id = %connect.client_id.escape_debug(),
+            user_name = ?connect.user_name,
+            fingerprint,
+            why = refused.why,
+            "a client may not sign in"
+        );
+        refused
+    };
+    let signed_in = match check(&connect) {
         Ok(()) => door.sign_in(&connect, fingerprint, peer).await,
         Err(refused) => Err(refused),
     };
-    let thing = match thing {
+    let thing = match signed_in {
         Ok(thing) => thing,
         Err(refused) => {
-            tracing::info!(
-                %peer,
-                client_id = %connect.client_id.escape_debug(),
-                user_name = ?connect.user_name,
-                fingerprint,
-                why = refused.why,
-                "a client may not sign in"
-            );
-            refuse(&mut io, version, refused).await;
+            refuse(&mut io, version, refusal(refused)).await;
             return None;
         }
     };
@@ -87,6 +91,11 @@ pub(super) async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         refuse(&mut io, version, stopping).await;
         return None;
     };
+    // Again, now that it can be told to leave: what it proved itself with may have been voided in between.
+    if let Err(refused) = door.sign_in(&connect, fingerprint, peer).await {
+        refuse(&mut io, version, refusal(refused)).await;
+        return None;
+    }
 
     let wanted = Duration::from_secs(connect.session_expiry.into());
     let session_expiry = wanted.min(MAX_EXPIRY);
@@ -171,11 +180,10 @@ fn check(connect: &Connect) -> Result<(), Refused> {
     Ok(())
 }
 
-async fn refuse<S: AsyncWrite + Unpin>(io: &mut S, version: Version, refused: Refused) {
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, version: Version, refused: Refused) {
     let mut output = BytesMut::new();
     if let Err(error) = version.refuse(refused.reason, refused.why, &mut output) {
         tracing::error!(?error, "CONNACK could not be built");
     }
-    let _ = io.write_all(&output).await;
-    let _ = io.shutdown().await;
+    farewell(io, &output).await;
 }

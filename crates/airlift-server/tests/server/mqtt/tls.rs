@@ -264,3 +264,34 @@ async fn the_authority_stays_the_same_over_a_restart() {
     };
     assert_eq!(device.code(&again, V3).await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_things_over_tls_cost_little() {
+    let server = server().await;
+    let mut things = Vec::new();
+    for number in 0..220 {
+        let name = format!("dev-{number}");
+        things.push((Device::enroll(&server, &name).await, name));
+    }
+    let mut clients = Vec::new();
+    let mut before = 0;
+    for (number, (device, name)) in things.iter().enumerate() {
+        if number == 20 {
+            // What the first ones make the server and this test set up is not counted.
+            before = super::memory();
+        }
+        let mut client = device.open(&server).await.unwrap();
+        assert_eq!(client.hello(&V3).await.code, 0);
+        client
+            .subscribe(&[(&topic(name, "jobs/notify-next"), 0)])
+            .await;
+        clients.push(client);
+    }
+    let each = super::memory().saturating_sub(before) / 200;
+    // With the client's half, which is in this process, too.
+    println!("{each} bytes a thing");
+    assert!(each < 96 << 10, "{each} bytes a thing");
+    for client in &mut clients {
+        client.ping().await;
+    }
+}

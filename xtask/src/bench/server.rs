@@ -66,6 +66,18 @@ impl Process {
         Ok(())
     }
 
+    /// Its resident memory, in bytes.
+    ///
+    /// # Errors
+    /// Fails if it has ended.
+    pub(super) fn memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .with_context(|| format!("{} is not running", self.name))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(kib.context("/proc/PID/status has another form")? << 10)
+    }
+
     /// The processor time of the process, its threads and its children.
     ///
     /// # Errors

@@ -10,10 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{
-    Server,
-    server::{CpuTime, Process, free_port},
-};
+use super::server::{Process, free_port};
 use crate::workspace::{Workspace, output, run};
 
 /// What a device asks for: organization, project, node, key.
@@ -24,17 +21,21 @@ pub(super) const PATH: &str = "/ota_update/dev/lotus/esp32-6c5e0e/sht30_d1_mini"
 pub(super) struct Airlift<'a> {
     workspace: &'a Workspace,
     binary: PathBuf,
-    process: Process,
-    port: u16,
-    token: String,
+    pub(super) process: Process,
+    pub(super) port: u16,
+    pub(super) token: String,
 }
 
 impl<'a> Airlift<'a> {
-    /// Builds it in release mode and starts it with its data in `folder`.
+    /// Builds it in release mode and starts it with its data in `folder` and these arguments of `airlift serve`.
     ///
     /// # Errors
     /// Fails if it does not build or start, or prints no token.
-    pub(super) fn start(workspace: &'a Workspace, folder: &Path) -> Result<Self> {
+    pub(super) fn start(
+        workspace: &'a Workspace,
+        folder: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
         run(workspace.cargo().args([
             "build",
             "--release",
@@ -49,7 +50,8 @@ impl<'a> Airlift<'a> {
         let port = free_port()?;
         let mut command = Process::command(workspace, &binary);
         command
-            .args(["serve", "--no-mqtt"])
+            .arg("serve")
+            .args(arguments)
             .arg("--data")
             .arg(folder.join("data"))
             .args(["--http", &format!("127.0.0.1:{port}")]);
@@ -90,16 +92,6 @@ impl<'a> Airlift<'a> {
         ]);
         output(command.args(["--version", "2.0.0"]))?;
         Ok(())
-    }
-}
-
-impl Server for Airlift<'_> {
-    fn port(&self) -> u16 {
-        self.port
-    }
-
-    fn cpu_time(&self) -> Result<CpuTime> {
-        self.process.cpu_time()
     }
 }
 

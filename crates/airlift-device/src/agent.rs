@@ -318,7 +318,7 @@ impl<'a, 'b, P: JobParser, C: ImageCheck + Clone, V: SignatureVerifier> Agent<'a
             };
             let step = match read(document, &mut self.parsers, work.talk.jobs) {
                 Parsed::Update(update) => work.install(&update).await?,
-                other => work.answer(other).await?,
+                other => work.answer(&other).await?,
             };
             if step == Step::Restart {
                 return Ok(Ended::Restart);

@@ -60,8 +60,8 @@ where
     V: SignatureVerifier,
 {
     /// Tells what came of a job that brings no files.
-    pub(super) async fn answer(&mut self, parsed: Parsed<'_>) -> Result<Step, Failed<F, L>> {
-        let report = match parsed {
+    pub(super) async fn answer(&mut self, parsed: &Parsed<'_>) -> Result<Step, Failed<F, L>> {
+        let report = match *parsed {
             Parsed::Done => Report::Done,
             Parsed::Failed { code, cause } => Report::Rejected { code, cause },
             Parsed::Declined { cause, field } => Report::Declined { cause, field },

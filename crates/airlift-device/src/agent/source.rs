@@ -178,6 +178,7 @@ pub trait HttpClient {
     ///
     /// # Errors
     /// The connection broke, or nothing came: it is tried again.
+    #[allow(clippy::result_unit_err)] // What went wrong makes no difference.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ()>;
 }
 

@@ -202,6 +202,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn run(mut self: Box<Self>) {
         self.repeat_unacknowledged();
         let end = std::future::poll_fn(|cx| self.poll(cx)).await;
+        // What comes now is short, and its memory is not the idle client's.
+        Box::pin(self.end(end)).await;
+    }
+
+    async fn end(mut self: Box<Self>, end: End) {
         tracing::debug!(thing = %self.thing.name, %end, "connection ended");
         let reason = match end {
             End::Told(reason) => Some(reason),

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{AwsMqtt, welcome};
 use crate::identity;
@@ -99,29 +100,42 @@ async fn serve(
         return attend(stream, peer, None, door, stranger, phase).await;
     };
     let mut ends = phase.clone();
-    let handshake = tokio::time::timeout(door.connect_timeout, acceptor.accept(stream));
-    let stream = tokio::select! {
-        // Boxed: it is large, and soon over.
-        stream = Box::pin(handshake) => match stream {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                tracing::debug!(%peer, %error, "a TLS handshake failed");
-                return;
-            }
-            Err(_) => {
-                tracing::debug!(%peer, "a TLS handshake took too long");
-                return;
-            }
-        },
+    // Boxed, as what follows it: a client that is in does not carry the memory of how it came in.
+    let shaken = Box::pin(handshake(stream, peer, acceptor, door.connect_timeout));
+    let shaken = tokio::select! {
+        shaken = shaken => shaken,
         () = ending(&mut ends) => return,
+    };
+    drop(ends);
+    if let Some((stream, fingerprint)) = shaken {
+        attend(stream, peer, fingerprint, door, stranger, phase).await;
+    }
+}
+
+/// The TLS connection, and the fingerprint of the client's certificate if it has one.
+async fn handshake(
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: TlsAcceptor,
+    patience: Duration,
+) -> Option<(Box<TlsStream<TcpStream>>, Option<String>)> {
+    let stream = match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Box::new(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "a TLS handshake failed");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "a TLS handshake took too long");
+            return None;
+        }
     };
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first);
     let fingerprint = certificate.map(|certificate| identity::fingerprint(certificate));
-    attend(Box::new(stream), peer, fingerprint, door, stranger, phase).await;
+    Some((stream, fingerprint))
 }
 
-/// Boxed in two parts, so that a client that is in does not carry the memory of how it came in.
 async fn attend<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: SocketAddr,
@@ -131,10 +145,12 @@ async fn attend<S: AsyncRead + AsyncWrite + Unpin>(
     mut phase: watch::Receiver<Phase>,
 ) {
     let received = {
-        let receiving = welcome::receive(stream, peer, fingerprint.as_deref(), door);
-        let receiving = tokio::time::timeout(door.connect_timeout, receiving);
+        let receiving = Box::pin(tokio::time::timeout(
+            door.connect_timeout,
+            welcome::receive(stream, peer, fingerprint.as_deref(), door),
+        ));
         tokio::select! {
-            received = Box::pin(receiving) => received,
+            received = receiving => received,
             () = ending(&mut phase) => return,
         }
     };

@@ -20,7 +20,7 @@ pub(crate) enum Command {
     Enroll(enroll::Args),
     Revoke(revoke::Args),
     New(new::Args),
-    Run(run::Args),
+    Run(Box<run::Args>),
     Show(show::Args),
     Flash(flash::Args),
     SampleImage(image::Args),

@@ -170,7 +170,7 @@ impl Parts {
             ),
         ];
         let report = running.set().ok().flatten();
-        if !report.is_some_and(|report| report.state == "undone") {
+        if report.is_none_or(|report| report.state != "undone") {
             problems.push(format!("the device does not say that {BROKEN} was undone"));
         }
         parts

@@ -110,7 +110,7 @@ impl Stage {
             node: Some(node.to_owned()),
             ..place_of(KEY)
         };
-        self.upload_to(&place, &file, version, None, Some(signature))
+        self.upload_to(&place, &file, version, None, Some(&signature))
     }
 
     /// Publishes data for a partition.
@@ -157,7 +157,7 @@ impl Stage {
         file: &Path,
         version: &str,
         partition: Option<&str>,
-        signature: Option<String>,
+        signature: Option<&str>,
     ) -> anyhow::Result<Published> {
         let size = std::fs::metadata(file).map(|file| file.len());
         let upload = Upload {
@@ -166,7 +166,7 @@ impl Stage {
             version: Some(version),
             partition,
             file_system: None,
-            signature: signature.as_deref(),
+            signature,
             force: false,
         };
         self.runtime

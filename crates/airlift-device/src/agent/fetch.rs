@@ -63,7 +63,8 @@ pub(super) struct Progress {
 impl Progress {
     fn report(&self, offset: u32, block_size: u32) -> Report {
         Report::Receiving {
-            got: offset / block_size + u32::from(offset == self.size && !offset.is_multiple_of(block_size)),
+            got: offset / block_size
+                + u32::from(offset == self.size && !offset.is_multiple_of(block_size)),
             total: self.size.div_ceil(block_size),
             resumed: self.resumed,
         }

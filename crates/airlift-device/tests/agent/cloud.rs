@@ -287,10 +287,9 @@ impl State {
             .unwrap()
         {
             self.blocks.push((request.file, block.id));
-            for counter in [&mut self.breaks_after, &mut self.cancels_after] {
-                if let Some(left) = counter {
-                    *left = left.saturating_sub(1);
-                }
+            let counters = [&mut self.breaks_after, &mut self.cancels_after];
+            for left in counters.into_iter().flatten() {
+                *left = left.saturating_sub(1);
             }
             if self.cancels_after == Some(0) {
                 self.cancels_after = None;

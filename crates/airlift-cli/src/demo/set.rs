@@ -235,7 +235,7 @@ pub(super) fn set(stage: &Stage, seed: u64, look: Look, quiet: bool) -> anyhow::
         bail!("{}: expected a way back: {settled:?}", actor.name());
     }
     let mut events = actor.events.iter();
-    if !events.any(|event| matches!(event, Event::SetPassedOver { bytes } if *bytes > 40_000)) {
+    if !events.any(|event| matches!(event, Event::SetPassedOver { bytes } if *bytes > 30_000)) {
         bail!("{}: fetched what has not changed", actor.name());
     }
     Ok(actor)

@@ -217,7 +217,7 @@ fn a_power_cut_while_parts_are_applied_is_rolled_forward_by_the_next_run() {
     field.create(2, &new, &[]);
     field.publish_set().run().good();
     let mut applying = 0;
-    for at in (60..160).step_by(9) {
+    for at in (200..300).step_by(9) {
         let fresh = std::fs::read(field.path("light.flash")).unwrap();
         let _ = std::fs::remove_file(field.path("sounds.bin"));
         let cut = at.to_string();
@@ -238,8 +238,10 @@ fn a_power_cut_while_parts_are_applied_is_rolled_forward_by_the_next_run() {
             );
         }
         if before["state"] == "on-trial" {
-            // Its one boot was cut short, and the server has offered it often enough.
-            assert_eq!(field.holds(), everywhere("old"), "cut at {at}");
+            // Its one boot was cut short, and the server has offered it often enough; or it had found itself good by then.
+            let held = field.holds();
+            let whole = ["old", "new"].map(everywhere).contains(&held);
+            assert!(whole, "cut at {at}: {held:?}");
             break;
         }
         field.has(&new);

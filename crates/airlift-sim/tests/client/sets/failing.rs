@@ -1,22 +1,18 @@
 //! Sets that are not applied: the power fails before they are committed, or a part cannot be put in place.
 
-use std::cell::Cell;
-
 use airlift_sim::flash::{Fault, FaultExtent};
 
 use super::*;
 
-/// Checks once; `strike` is done to the flash when all bytes have come, and nothing is applied yet.
+/// Checks once; `strike` is done to the flash at each event.
 fn check_and(
     bench: &mut Bench,
-    strike: impl Fn(&Flash),
+    strike: impl Fn(&Flash, &Event),
 ) -> (Result<Settled, DeviceError>, Vec<Event>) {
     let flash = bench.device.flash().clone();
     let mut events = Vec::new();
     let settled = bench.device.check(&mut |event| {
-        if matches!(event, Event::Verifying) {
-            strike(&flash);
-        }
+        strike(&flash, event);
         events.push(event.clone());
     });
     (settled, events)
@@ -27,8 +23,11 @@ fn an_app_whose_set_was_never_committed_is_not_tried_alone() {
     let new = world(2).image();
     let peer = Peer::start(Door::open(&door(&new)));
     let mut bench = bench(&peer);
-    let (settled, events) = check_and(&mut bench, |flash| {
-        flash.lock().arm(Cut::at_call(0, CutKind::Clean));
+    // All bytes have come, and nothing is applied yet.
+    let (settled, events) = check_and(&mut bench, |flash, event| {
+        if *event == Event::Verifying {
+            flash.lock().arm(Cut::at_call(0, CutKind::Clean));
+        }
     });
     assert_eq!(settled.unwrap(), Settled::PowerLost);
     assert!(
@@ -55,19 +54,22 @@ fn an_app_whose_set_was_never_committed_is_not_tried_alone() {
     assert_eq!(finds(&mut bench), 2);
 }
 
-/// A device on which all of an image has come; then the sector of the operation number `at` from there on is worn out, for good.
+/// A device on which all of an image has come; then the sector of the operation number `at` from there on is worn out, for good, unless all parts are in
+/// place by then.
 fn with_a_worn_sector(at: u64, peer: &Peer) -> (Bench, Result<Settled, DeviceError>, Vec<Event>) {
     let mut bench = bench(peer);
-    let armed = Cell::new(false);
-    let (settled, events) = check_and(&mut bench, |flash| {
-        armed.set(true);
+    let (settled, events) = check_and(&mut bench, |flash, event| {
+        let at = match event {
+            Event::Verifying => at,
+            Event::SetApplied { .. } => u64::MAX,
+            _ => return,
+        };
         flash.lock().fail(Fault {
             at,
             extent: FaultExtent::Sector,
             done: false,
         });
     });
-    assert!(armed.get());
     (bench, settled, events)
 }
 

@@ -35,6 +35,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("update_backup", "update and 1 536"),
     ("update_staged", "update and 1 536"),
     ("update_two_step", "update and 1 536"),
+    ("update_set", ""),
+    ("update_set_places", ""),
     ("update_async", "as update"),
     ("boot_record", "embassy-boot 0.7, swap engine: 864"),
     ("otadata", ""),

@@ -23,6 +23,9 @@ pub mod blocking {
     use airlift_device::blocking::partition::{
         DataDescription, DataState, JournalRestore, Partition, PartitionState, Scheme,
     };
+    use airlift_device::blocking::set::{
+        Destination, Identity, Part, Processors, SetDownload, SetRestore, SetState, UnknownTags,
+    };
     use airlift_device::blocking::{Download, Updater, install::BootControl};
     use maybe_async::must_be_sync as dual;
 
@@ -40,6 +43,9 @@ pub mod asynchronous {
 
     use airlift_device::partition::{
         DataDescription, DataState, JournalRestore, Partition, PartitionState, Scheme,
+    };
+    use airlift_device::set::{
+        Destination, Identity, Part, Processors, SetDownload, SetRestore, SetState, UnknownTags,
     };
     use airlift_device::{Download, Updater, install::BootControl};
     use maybe_async::must_be_async as dual;

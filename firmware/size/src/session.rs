@@ -8,8 +8,9 @@ use airlift_device::{
 };
 
 use super::{
-    BootControl, DataDescription, DataState, Download, JournalRestore, Partition, PartitionState,
-    Scheme, Updater, dual,
+    BootControl, DataDescription, DataState, Destination, Download, Identity, JournalRestore, Part,
+    Partition, PartitionState, Processors, Scheme, SetDownload, SetRestore, SetState, UnknownTags,
+    Updater, dual,
 };
 use crate::{
     flash::{Flash, FlashError},
@@ -107,6 +108,97 @@ pub async fn partition<B: BootControl, S: Scheme>(
         download.write(&bytes).await?;
     }
     download.finish().await
+}
+
+/// Every call that an application makes whose updates are sets: recover, what became of the last one, download or go on, activate, confirm or
+/// reject. `parts` of it may go to `processors`, which are made anew for each use.
+///
+/// # Errors
+/// What the engine reports.
+#[dual(AFIT)]
+pub async fn run_sets<B: BootControl, P: Processors>(
+    layout: Layout<'_>,
+    boot: B,
+    processors: fn() -> P,
+    buffer: &mut [u8],
+) -> Result<(), Error<FlashError>> {
+    let running = Some(port::get() as u8);
+    let mechanisms = &mut (JournalRestore, SetRestore(processors()));
+    let mut updater = Updater::recover(Flash, boot, layout, running, mechanisms, buffer).await?;
+    match updater.set_state().await? {
+        SetState::OnTrial if port::get() == 0 => {
+            let mechanism = &mut SetRestore(processors());
+            return updater.confirm_set(mechanism, buffer).await;
+        }
+        SetState::OnTrial => return updater.reject(port::get() as u8).await,
+        SetState::Applied => return updater.activate().await,
+        _ => {}
+    }
+    let mut number = 0;
+    while let Some(part) = updater.set_part(number).await? {
+        port::put(part.tag);
+        port::put(part.holds as u32);
+        number += 1;
+    }
+    if let Some(failure) = updater.set_failure().await? {
+        port::put(failure.tag);
+        port::put(failure.reason.into());
+    }
+    updater.set_reported().await?;
+    set(&mut updater, processors, buffer).await
+}
+
+/// Fetches an image with an app and a partition, and what goes to the processors.
+///
+/// # Errors
+/// What the engine reports.
+#[dual(AFIT)]
+pub async fn set<B: BootControl, P: Processors>(
+    updater: &mut Updater<'_, Flash, B>,
+    processors: fn() -> P,
+    buffer: &mut [u8],
+) -> Result<(), Error<FlashError>> {
+    let region = || Region::new(port::get(), port::get());
+    let parts = [
+        Part {
+            tag: 1,
+            to: Destination::App,
+        },
+        Part {
+            tag: 4,
+            to: Destination::Partition {
+                partition: Partition::data(region()),
+                room: region(),
+                save: region(),
+            },
+        },
+    ];
+    let identity = Identity {
+        vendor: port::get() as u16,
+        product: port::get() as u16,
+        version: port::get(),
+        allows_downgrade: false,
+    };
+    let mut header = [0; 1024];
+    let mut download = SetDownload::new(
+        identity,
+        &parts,
+        AnyImage,
+        processors(),
+        UnknownTags::Refuse,
+        &mut header,
+        buffer,
+    )?;
+    let mut bytes = [0; 64];
+    while let Some(at) = download.wanted() {
+        port::put(at as u32);
+        bytes.fill(port::get() as u8);
+        download.write_at(updater, at, &bytes).await?;
+    }
+    if download.finish(updater).await? == SetState::Applied {
+        updater.activate().await?;
+    }
+    Ok(())
 }
 
 /// Every call that an application makes whose data share the slots with it.

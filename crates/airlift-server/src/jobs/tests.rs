@@ -282,6 +282,7 @@ fn release_row(
         published_at: 1,
         published_by: None,
         withdrawn_at: None,
+        matter: Default::default(),
         signature: None,
     }
 }

@@ -161,7 +161,9 @@ async fn things(
             };
             // Shown as it was sent, but for what would break a line.
             let name = name.escape_debug();
-            return Err(Problem::not_found(format!("{place} has no thing {name}")));
+            return Err(Problem::not_found(format!(
+                "{place} has no thing {name}: enroll it, or let it connect once where things need no proof"
+            )));
         };
         things.push(thing);
     }

@@ -166,7 +166,7 @@ fn the_same_seed_gives_the_same_demo() {
 fn one_device_is_enough_for_the_power_cut() {
     let text = airlift(["demo", "--devices", "1"]).run().good();
     assert!(
-        text.contains("POWER CUT") && text.contains("4 of 4 devices"),
+        text.contains("POWER CUT") && text.contains("5 of 5 devices"),
         "{text}"
     );
     assert_eq!(

@@ -258,7 +258,9 @@ impl<M: Machine, const W: usize, const S: usize> SetWorld<'_, M, W, S> {
         // As for an app; and what is in front of the parts, headers and a manifest.
         let stretches = (2 * self.cuts).saturating_sub(1);
         let buffered = self.cuts * (CHUNK + BUFFER + 600) as u64;
-        let again = stretches * stride::<W, S>(image as u32) + buffered;
+        // Where sectors are small, a cut can cost the part that is on its way as a whole, and not only its last stretch.
+        let whole_part = if S < 4096 { self.cuts * 2 * 4096 } else { 0 };
+        let again = stretches * stride::<W, S>(image as u32) + buffered + whole_part;
         if self.faulty == Faulty::No && self.fetched > image + again {
             return Err(Loss(format!(
                 "{} bytes were fetched of an image of {image}, with {} power cuts",

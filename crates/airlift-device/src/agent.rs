@@ -15,6 +15,46 @@
 //! A job whose files are not just one app is installed as a [set](super::set): all of it or nothing.
 //!
 //! Nothing here knows MQTT or HTTP: the application brings a [`Link`], and for files over HTTP an [`HttpClient`].
+//!
+//! ```
+//! use airlift_device::Updater;
+//! use airlift_device::agent::{Agent, AgentError, Buffers, Ended, Link, SelfTest, Setup, StreamSource};
+//! use airlift_device::download::aws_stream::{self, Cbor};
+//! use airlift_device::install::BootControl;
+//! use airlift_device::notify::aws_jobs::{self, AfrOtaParser, Jobs, Version};
+//! use airlift_device::partition::JournalRestore;
+//! use airlift_device::verify::{EcdsaP256, EspApp};
+//! use airlift_formats::aws::job_document::Protocol;
+//! use airlift_formats::esp::app_image::ChipId;
+//! use embedded_storage_async::nor_flash::NorFlash;
+//!
+//! /// Does the jobs of `dev-1`, as long as the connection lasts. After `Ok`, reset the chip: the next boot tries another app, or goes back.
+//! async fn do_jobs<F: NorFlash, B: BootControl, L: Link, T: SelfTest>(
+//!     updater: &mut Updater<'_, F, B>,
+//!     link: &mut L,
+//!     app: &mut T,
+//!     verifier: &EcdsaP256<'_>,
+//! ) -> Result<(), AgentError<F::Error, L::Error>> {
+//!     let setup = Setup {
+//!         check: EspApp::new(ChipId::ESP32C3),
+//!         verifier,
+//!         version: Version { major: 1, minor: 2, build: 0 },
+//!         routes: &[],
+//!         progress: 64,
+//!     };
+//!     let (mut message, mut document, mut sector) = ([0; 6 << 10], [0; 2 << 10], [0; 4 << 10]);
+//!     let buffers = Buffers { message: &mut message, document: &mut document, flash: &mut sector };
+//!     let mut window = [0; 4 * 4096];
+//!     let mut source = StreamSource::<Cbor>::new(aws_stream::Settings::default(), &mut window);
+//!     let jobs = Jobs::new("dev-1", aws_jobs::Settings::default())?;
+//!     let mut agent = Agent::new(jobs, AfrOtaParser(Protocol::Mqtt), setup, buffers);
+//!     agent.subscribe(link).await.map_err(AgentError::Link)?;
+//!     while agent.run(updater, link, &mut source, app, &mut JournalRestore).await? == Ended::NoJob {
+//!         while !agent.wait(link, 60_000).await.map_err(AgentError::Link)? {}
+//!     }
+//!     Ok(())
+//! }
+//! ```
 
 mod fetch;
 mod install;

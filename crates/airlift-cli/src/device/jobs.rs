@@ -18,7 +18,7 @@ use super::{set, settings};
 use crate::output;
 
 /// How long the device listens for jobs before it looks whether somebody is still there to see it.
-const LISTEN: Duration = Duration::from_secs(30);
+const LISTEN: Duration = Duration::from_secs(5 * 60);
 
 /// What only `--protocol mqtt` knows.
 #[derive(clap::Args)]

@@ -18,11 +18,19 @@ use super::super::DeviceError;
 use super::tls::{self, Stream};
 use super::{Credentials, MqttAddress};
 
-/// How long a connection may take to come about, and an answer of the server to it.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a connection waits.
+#[derive(Clone, Copy)]
+struct Times {
+    /// For coming about, and for an answer of the server to the connection itself.
+    patience: Duration,
+    /// The longest silence that is promised to the server, in seconds.
+    keep_alive: u16,
+}
 
-/// Longest silence that is promised to the server, in seconds.
-const KEEP_ALIVE: u16 = 60;
+const TIMES: Times = Times {
+    patience: Duration::from_secs(8),
+    keep_alive: 60,
+};
 
 /// Largest packet that is taken: the largest block in base64, and what is around it.
 const MAX_PACKET: u32 = 256 << 10;
@@ -38,6 +46,7 @@ pub(super) struct Message {
 pub(super) struct Link {
     stream: Stream,
     server: String,
+    times: Times,
     builder: PacketBuilder,
     /// Bytes that came and are not looked at yet.
     input: Vec<u8>,
@@ -45,6 +54,8 @@ pub(super) struct Link {
     /// Messages that came while something else was waited for.
     waiting: std::collections::VecDeque<Message>,
     last_sent: Instant,
+    /// When the server was asked whether it is still there, if nothing has come since.
+    asked: Option<Instant>,
     next_id: u16,
 }
 
@@ -62,7 +73,16 @@ impl Link {
         thing: &str,
         credentials: &Credentials,
     ) -> Result<Self, DeviceError> {
-        let tcp = open(server)?;
+        Self::connect_in(TIMES, server, thing, credentials)
+    }
+
+    fn connect_in(
+        times: Times,
+        server: &MqttAddress,
+        thing: &str,
+        credentials: &Credentials,
+    ) -> Result<Self, DeviceError> {
+        let tcp = open(server, times.patience)?;
         let stream = match server.tls {
             true => tls::wrap(tcp, server, credentials)?,
             false => Stream::Plain(tcp),
@@ -70,11 +90,13 @@ impl Link {
         let mut link = Self {
             stream,
             server: server.to_string(),
+            times,
             builder: PacketBuilder::with_maximum_packet_size(MAX_PACKET),
             input: Vec::new(),
             taken: 0,
             waiting: std::collections::VecDeque::new(),
             last_sent: Instant::now(),
+            asked: None,
             next_id: 1,
         };
         link.introduce(thing, credentials)?;
@@ -86,7 +108,7 @@ impl Link {
             let mut packet = v3_1_1::Connect::builder()
                 .client_id(thing)?
                 .clean_session(true)
-                .keep_alive(KEEP_ALIVE);
+                .keep_alive(self.times.keep_alive);
             if let Some((user, password)) = &credentials.login {
                 packet = packet.user_name(user)?.password(password.as_str())?;
             }
@@ -94,7 +116,7 @@ impl Link {
         };
         let connect = connect().map_err(|error| self.odd(&error))?;
         self.send(&connect)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.times.patience;
         let raw = loop {
             if let Some(raw) = self.packet()? {
                 break raw;
@@ -136,7 +158,7 @@ impl Link {
         };
         let subscribe = subscribe().map_err(|error| self.odd(&error))?;
         self.send(&subscribe)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.times.patience;
         loop {
             match self.incoming(deadline)? {
                 Some(Incoming::Message(message)) => self.waiting.push_back(message),
@@ -194,15 +216,20 @@ impl Link {
                 return self.understand(&raw).map(Some);
             }
             // Half of what was promised: late enough to be rare, early enough not to be too late.
-            let ping = self.last_sent + Duration::from_secs(u64::from(KEEP_ALIVE / 2));
-            if !self.receive(deadline.min(ping))? {
-                if Instant::now() >= ping {
-                    let ping = v3_1_1::Pingreq::new().to_continuous_buffer();
-                    self.send(&ping)?;
-                } else {
-                    return Ok(None);
-                }
+            let ping = self.last_sent + Duration::from_secs(self.times.keep_alive.into()) / 2;
+            let gone = self.asked.map(|asked| asked + self.times.patience);
+            if self.receive(deadline.min(ping).min(gone.unwrap_or(ping)))? {
+                continue;
             }
+            let now = Instant::now();
+            if gone.is_some_and(|gone| now >= gone) {
+                return Err(self.broken(io::ErrorKind::TimedOut.into()));
+            }
+            if now < ping {
+                return Ok(None);
+            }
+            self.send(&v3_1_1::Pingreq::new().to_continuous_buffer())?;
+            self.asked.get_or_insert(now);
         }
     }
 
@@ -265,6 +292,7 @@ impl Link {
         match read {
             Ok(0) => Err(self.broken(io::ErrorKind::UnexpectedEof.into())),
             Ok(count) => {
+                self.asked = None;
                 self.input.extend_from_slice(&buffer[..count]);
                 Ok(true)
             }
@@ -309,7 +337,7 @@ impl Link {
     }
 }
 
-fn open(server: &MqttAddress) -> Result<TcpStream, DeviceError> {
+fn open(server: &MqttAddress, patience: Duration) -> Result<TcpStream, DeviceError> {
     let unreachable = |source| DeviceError::Unreachable {
         server: server.to_string(),
         source,
@@ -319,11 +347,11 @@ fn open(server: &MqttAddress) -> Result<TcpStream, DeviceError> {
         .map_err(unreachable)?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in addresses {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => {
                 stream
-                    .set_write_timeout(Some(PATIENCE))
-                    .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+                    .set_write_timeout(Some(patience))
+                    .and_then(|()| stream.set_read_timeout(Some(patience)))
                     .and_then(|()| stream.set_nodelay(true))
                     .map_err(unreachable)?;
                 return Ok(stream);
@@ -332,4 +360,69 @@ fn open(server: &MqttAddress) -> Result<TcpStream, DeviceError> {
         }
     }
     Err(unreachable(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+    const PINGREQ: [u8; 2] = [0xC0, 0];
+    const PINGRESP: [u8; 2] = [0xD0, 0];
+
+    /// A connection to a server that answers so many pings and says nothing else; and how many came.
+    fn link(answers: usize) -> (Link, thread::JoinHandle<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("mqtt://{}", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut connect = [0; 2];
+            stream.read_exact(&mut connect).unwrap();
+            stream.read_exact(&mut vec![0; connect[1].into()]).unwrap();
+            stream.write_all(&CONNACK).unwrap();
+            let (mut pings, mut packet) = (0, [0; 2]);
+            while stream.read_exact(&mut packet).is_ok() && packet == PINGREQ {
+                pings += 1;
+                if pings <= answers {
+                    stream.write_all(&PINGRESP).unwrap();
+                }
+            }
+            pings
+        });
+        let times = Times {
+            patience: Duration::from_millis(700),
+            keep_alive: 1,
+        };
+        let link = Link::connect_in(
+            times,
+            &address.parse().unwrap(),
+            "dev-1",
+            &Credentials::default(),
+        );
+        (link.unwrap(), server)
+    }
+
+    #[test]
+    fn a_silent_connection_is_kept_alive() {
+        let (mut link, server) = link(usize::MAX);
+        let deadline = Instant::now() + Duration::from_millis(1300);
+        assert_eq!(link.next(deadline).unwrap(), None);
+        assert!(Instant::now() >= deadline);
+        link.close();
+        assert!(server.join().unwrap() >= 1);
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_any_more_is_noticed() {
+        let (mut link, server) = link(1);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let error = link.next(deadline).unwrap_err();
+        assert!(error.is_passing(), "{error}");
+        assert!(Instant::now() < deadline);
+        drop(link);
+        assert!(server.join().unwrap() >= 2);
+    }
 }

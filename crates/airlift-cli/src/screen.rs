@@ -179,6 +179,11 @@ impl Screen {
                 let text = format!("{status} {details}");
                 ("report", paint, text.trim_end().to_owned())
             }
+            Event::JobOver { job } => (
+                "notify",
+                Look::warn,
+                format!("job {job} is over: canceled, timed out or deleted"),
+            ),
             Event::UpToDate => ("notify", quiet, "304: nothing new".to_owned()),
             Event::Later {
                 status,

@@ -65,6 +65,11 @@ pub enum Event {
         /// The details.
         details: String,
     },
+    /// A job is over, and not by what the device did: it was canceled, it has timed out, or it was deleted.
+    JobOver {
+        /// Its identifier.
+        job: String,
+    },
     /// The server has nothing new.
     UpToDate,
     /// The server asks to come back later.
@@ -395,6 +400,12 @@ impl fmt::Display for Event {
                 status,
                 details,
             } => write!(f, "report    job {job}: {status} {details}"),
+            Self::JobOver { job } => {
+                write!(
+                    f,
+                    "notify    job {job} is over: canceled, timed out or deleted"
+                )
+            }
             Self::UpToDate => f.write_str("notify    nothing new"),
             Self::Later {
                 status,

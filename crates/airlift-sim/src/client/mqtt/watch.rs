@@ -17,6 +17,10 @@ pub(super) struct Watch {
     at: u32,
     /// The download was announced.
     announced: bool,
+    /// The present job, until the device ends it, or it is gone.
+    job: Option<String>,
+    /// The job that the device has ended last.
+    ended: Option<String>,
     /// How the last job ended.
     pub(super) end: Option<JobEnd>,
 }
@@ -31,9 +35,13 @@ impl Watch {
 
     /// A message of the device.
     pub(super) fn published(&mut self, topic: &str, payload: &[u8]) -> Option<Event> {
-        let (_, topic) = Topic::parse(topic).ok()?;
-        let Topic::Update(Job::Id(job), Leg::Request) = topic else {
-            return None;
+        let job = match Topic::parse(topic).ok()? {
+            (_, Topic::Update(Job::Id(job), Leg::Request)) => job,
+            // Who asks for another job has none any more.
+            (_, Topic::StartNext(Leg::Request)) => {
+                return self.job.take().map(|job| Event::JobOver { job });
+            }
+            _ => return None,
         };
         let update = Value::parse(Format::Json, payload).ok()?;
         let status = update.get("status").ok()??.text().ok()?.to_string();
@@ -73,6 +81,7 @@ impl Watch {
                 reason: reason.to_owned(),
             });
             self.announced = false;
+            self.ended = self.job.take();
         }
         let details = details.iter();
         let details = details.map(|(name, value)| format!("{name} {}", value.trim()));
@@ -103,14 +112,29 @@ impl Watch {
                 },
             )) => match Data::parse(format, payload) {
                 Ok(data) => {
-                    self.at = self.at.saturating_add(data.len).min(self.size);
-                    let (at, size) = (self.at, self.size);
                     let start = data.block.saturating_mul(self.block_size);
-                    (Some(Event::Progress { at, size }), Some((start, data.len)))
+                    (Some(self.fetched(data.len)), Some((start, data.len)))
                 }
                 Err(_) => (None, None),
             },
+            // If the version was another one, it is told once more; otherwise the job had ended already.
+            Ok((_, Topic::Update(Job::Id(job), Leg::Rejected)))
+                if self.ended.as_deref() == Some(job) =>
+            {
+                self.end = None;
+                self.job = self.ended.take();
+                (None, None)
+            }
             _ => (None, None),
+        }
+    }
+
+    /// So many bytes of a file have come.
+    pub(super) fn fetched(&mut self, bytes: u32) -> Event {
+        self.at = self.at.saturating_add(bytes).min(self.size);
+        Event::Progress {
+            at: self.at,
+            size: self.size,
         }
     }
 
@@ -120,6 +144,7 @@ impl Watch {
         self.announced = false;
         self.at = 0;
         self.size = sizes(&execution.document().ok()?).unwrap_or(0);
+        self.job = Some(execution.job_id.to_string());
         Some(Event::Job {
             job: execution.job_id.to_string(),
             size: self.size,

@@ -3,10 +3,11 @@
 //! ```text
 //! address      where the server is, and who the device is there
 //! link         one connection, MQTT 3.1.1; tls: encrypted
-//! jobs         the engine's agent over it; watch: what happens, in words
+//! jobs         the engine's agent over it; files: by streams or over HTTP; watch: what happens, in words
 //! ```
 
 mod address;
+mod files;
 mod jobs;
 mod link;
 mod tls;

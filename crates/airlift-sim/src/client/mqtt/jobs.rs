@@ -1,17 +1,16 @@
 //! A device that does jobs: the engine's agent, on a board, over a connection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::time::{Duration, Instant};
 
 use airlift_device::agent::{
-    Agent, AgentError, Buffers, Ended, FileKey, Incoming, Link as AgentLink, Route, SelfTest,
-    Setup, StreamSource,
+    Agent, AgentError, Buffers, Ended, FileKey, Incoming, Link as AgentLink, Route, SelfTest, Setup,
 };
 use airlift_device::download::aws_stream::{
     Cbor, Encoding, Json, Requests, Settings as StreamSettings,
 };
-use airlift_device::notify::aws_jobs::{AfrOtaParser, Jobs, Settings, Version};
+use airlift_device::notify::aws_jobs::{Jobs, Settings, Version};
 use airlift_device::set::{Destination, SetRestore};
 use airlift_device::verify::{EcdsaP256, EspApp, SignatureVerifier};
 use airlift_device::{Error as EngineError, Refusal, Retry, Status};
@@ -22,6 +21,7 @@ use super::super::recovery::Told;
 use super::super::set::Externals;
 use super::super::transfer::BUFFER;
 use super::super::{DeviceError, Event, Faults, PowerCut, Settled, VirtualDevice};
+use super::files::{EitherWay, Files};
 use super::link::Link;
 use super::watch::{Watch, flip_block};
 use super::{Credentials, MqttAddress};
@@ -97,7 +97,7 @@ pub struct JobEnd {
 }
 
 /// What both the connection and the app's self-test need of the device.
-struct Shared<'s, 'o, 'e> {
+pub(super) struct Shared<'s, 'o, 'e> {
     faults: &'s mut Faults,
     flash: &'s Flash,
     bytes_fetched: &'s mut u64,
@@ -227,9 +227,11 @@ impl Running<'_> {
         );
         let mut buffer = [0; BUFFER];
         let mut window = vec![0; block.saturating_mul(settings.window.max(1) as usize)];
+        let mut over_http = [0; BUFFER];
+        let way = Cell::new(Protocol::Mqtt);
         let mut agent = Agent::new(
             jobs,
-            AfrOtaParser(Protocol::Mqtt),
+            EitherWay { way: &way },
             setup,
             Buffers {
                 message: &mut message,
@@ -245,7 +247,6 @@ impl Running<'_> {
             },
             retry: settings.retry,
         };
-        let mut source = StreamSource::<E>::new(stream, &mut window);
 
         let mut externals = match &mut self.parts.set {
             Some(unit) => unit.lend_externals(),
@@ -261,6 +262,14 @@ impl Running<'_> {
             version: self.app.summary.version.clone(),
             on,
         });
+        let mut source = Files::<E>::new(
+            &way,
+            stream,
+            settings.retry,
+            &mut window,
+            &mut over_http,
+            &shared,
+        );
         let mut line = Line {
             link,
             since: Instant::now(),
@@ -298,6 +307,7 @@ impl Running<'_> {
         if outcome.is_ok() {
             line.link.close();
         }
+        drop(source);
         let end = shared.into_inner().watch.end;
         if let Some(unit) = &mut self.parts.set {
             unit.externals = externals;
@@ -398,6 +408,7 @@ impl AgentLink for Line<'_, '_, '_, '_> {
         until: u32,
         buffer: &'b mut [u8],
     ) -> Result<Option<Incoming<'b>>, DeviceError> {
+        self.shared.borrow().check_power()?;
         let wait = until.wrapping_sub(self.now()).cast_signed().max(0);
         let deadline = Instant::now() + Duration::from_millis(wait.unsigned_abs().into());
         loop {
@@ -406,7 +417,8 @@ impl AgentLink for Line<'_, '_, '_, '_> {
             };
             self.shared
                 .borrow_mut()
-                .meddle(&message.topic, &mut message.payload)?;
+                .meddle(&message.topic, &mut message.payload);
+            self.shared.borrow().check_power()?;
             let (topic, payload) = (message.topic.as_bytes(), &message.payload);
             let length = topic.len() + payload.len();
             // What the device has no room for does not exist for it.
@@ -428,23 +440,41 @@ impl AgentLink for Line<'_, '_, '_, '_> {
 
 impl Shared<'_, '_, '_> {
     /// Notes a message, and lets happen to it what is to happen.
-    fn meddle(&mut self, topic: &str, payload: &mut [u8]) -> Result<(), DeviceError> {
+    fn meddle(&mut self, topic: &str, payload: &mut [u8]) {
         let (event, block) = self.watch.received(topic, payload);
         if let Some(event) = event {
             (self.on)(&event);
         }
-        let Some((start, bytes)) = block else {
-            return Ok(());
-        };
+        if let Some((start, bytes)) = block
+            && self.came(start, bytes)
+        {
+            flip_block(topic, payload);
+        }
+    }
+
+    /// Notes bytes of a file that came over HTTP, and lets happen to them what is to happen.
+    pub(super) fn fetched(&mut self, start: u32, bytes: &mut [u8]) {
+        let length = bytes.len() as u32;
+        (self.on)(&self.watch.fetched(length));
+        let at = self.faults.flip_byte.and_then(|at| at.checked_sub(start));
+        if self.came(start, length)
+            && let Some(byte) = at.and_then(|at| bytes.get_mut(at as usize))
+        {
+            *byte ^= 1;
+        }
+    }
+
+    /// So many bytes of a file came, from `start` on; whether a bit of them flips. The power may fail with them: the flash knows.
+    fn came(&mut self, start: u32, bytes: u32) -> bool {
         *self.bytes_fetched += u64::from(bytes);
         if let Some(PowerCut::AtOperation(cut)) = self.faults.power_cut {
             self.faults.power_cut = None;
             self.flash.lock().arm(cut);
         }
         let within = |at: u32| (start..start.saturating_add(bytes)).contains(&at);
-        if self.faults.flip_byte.is_some_and(within) {
+        let flips = self.faults.flip_byte.is_some_and(within);
+        if flips {
             self.faults.flip_byte = None;
-            flip_block(topic, payload);
         }
         if let Some(PowerCut::AtByte(byte)) = self.faults.power_cut
             && within(byte)
@@ -452,9 +482,16 @@ impl Shared<'_, '_, '_> {
             self.faults.power_cut = None;
             *self.cut_at_byte = Some(byte);
             self.flash.lock().power_off();
-            return Err(EngineError::Flash(FlashError::PowerLost).into());
         }
-        Ok(())
+        flips
+    }
+
+    /// Without power, nothing comes any more.
+    fn check_power(&self) -> Result<(), DeviceError> {
+        match self.flash.lock().has_power() {
+            true => Ok(()),
+            false => Err(EngineError::Flash(FlashError::PowerLost).into()),
+        }
     }
 }
 

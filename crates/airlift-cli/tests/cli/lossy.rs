@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// Stands between a client and a server.
 pub(crate) struct Lossy {
@@ -14,11 +14,52 @@ pub(crate) struct Lossy {
 /// What happened to messages.
 #[derive(Default)]
 pub(crate) struct Counts {
-    pub(crate) lost: AtomicU64,
-    pub(crate) doubled: AtomicU64,
-    pub(crate) late: AtomicU64,
+    lost: AtomicU64,
+    doubled: AtomicU64,
+    late: AtomicU64,
+    down: AtomicU64,
+    refused: AtomicBool,
+    gate: Gate,
+}
+
+impl Counts {
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn doubled(&self) -> u64 {
+        self.doubled.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::SeqCst)
+    }
+
     /// Bytes that went to the client.
-    pub(crate) down: AtomicU64,
+    pub(crate) fn down(&self) -> u64 {
+        self.down.load(Ordering::SeqCst)
+    }
+}
+
+/// Where messages wait.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    waited: bool,
+    open: bool,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock().expect("the gate");
+        state.waited = true;
+        drop(self.changed.wait_while(state, |state| !state.open));
+    }
 }
 
 /// How bad it is.
@@ -31,6 +72,8 @@ pub(crate) struct Weather {
     pub(crate) late: u64,
     /// The connection breaks for good when so many bytes have gone to the client.
     pub(crate) breaks_at: Option<u64>,
+    /// Nothing more comes to the client after so many bytes, until [`Lossy::go_on`].
+    pub(crate) stops_at: Option<u64>,
 }
 
 impl Weather {
@@ -40,6 +83,7 @@ impl Weather {
         doubled: 0,
         late: 0,
         breaks_at: None,
+        stops_at: None,
     };
 }
 
@@ -54,7 +98,9 @@ impl Lossy {
         std::thread::spawn(move || {
             for (number, client) in listener.incoming().enumerate() {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) else {
-                    return;
+                    // The client finds that the server is not there.
+                    shared.refused.store(true, Ordering::SeqCst);
+                    continue;
                 };
                 for (from, to, down) in [(&client, &server, false), (&server, &client, true)] {
                     let mut way = Way {
@@ -79,6 +125,21 @@ impl Lossy {
 
     pub(crate) fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Whether a client came while the server was not there.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.counts.refused.load(Ordering::SeqCst)
+    }
+
+    /// Whether messages wait for [`go_on`](Self::go_on).
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.counts.gate.state.lock().expect("the gate").waited
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.counts.gate.state.lock().expect("the gate").open = true;
+        self.counts.gate.changed.notify_all();
     }
 }
 
@@ -139,6 +200,9 @@ impl Way {
             if self.weather.breaks_at.is_some_and(|at| before >= at) {
                 return false;
             }
+            if self.weather.stops_at.is_some_and(|at| before >= at) {
+                self.counts.gate.pass();
+            }
         }
         self.to.write_all(packet).is_ok()
     }
@@ -154,7 +218,7 @@ impl Way {
 }
 
 /// A whole MQTT packet: type, length in up to four bytes of seven bits, content.
-fn packet(from: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) fn packet(from: &mut TcpStream) -> Option<Vec<u8>> {
     let mut packet = vec![0];
     from.read_exact(&mut packet).ok()?;
     let (mut length, mut shift) = (0, 0);

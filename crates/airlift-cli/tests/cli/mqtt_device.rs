@@ -1,148 +1,12 @@
 //! Jobs from end to end: a server, `airlift job`, and virtual devices over real MQTT.
 
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::Ordering;
 
-use airlift_formats::aws::Format;
-use airlift_formats::aws::streams::Data;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::harness::{Ended, Run as _, Serve, airlift, events, image, steps};
-use crate::lossy::{Lossy, Weather};
-
-const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/p256.pkcs8.pem");
-const OPEN: [&str; 3] = ["--mqtt", "127.0.0.1:0", "--mqtt-anonymous"];
-
-/// A server that knows some things, and a folder for all that they have.
-struct Works {
-    folder: TempDir,
-    server: Serve,
-    token: String,
-}
-
-impl Works {
-    fn new(things: &[&str]) -> Self {
-        Self::with(things, &OPEN)
-    }
-
-    fn with(things: &[&str], ways: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let server = Serve::start_with(&folder.path().join("data"), ways);
-        let token = server.token().to_owned();
-        let works = Self {
-            folder,
-            server,
-            token,
-        };
-        let openssl = Command::new("openssl")
-            .args(["ec", "-in", KEY, "-pubout", "-out"])
-            .arg(works.path("trusted.pem"))
-            .output()
-            .expect("openssl");
-        assert!(openssl.status.success(), "{openssl:?}");
-        // A thing is known once it has been there.
-        for thing in things {
-            let said = works.device(thing, &[]).run().good();
-            assert_eq!(
-                steps(&events(&said)[1..]),
-                ["booted", "connected", "no-job"],
-                "{said}"
-            );
-        }
-        works
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn mqtt(&self) -> &str {
-        self.server.greets_with("mqtt ").expect("MQTT")
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.path(name), bytes).expect("written");
-    }
-
-    /// A device that does its jobs, once.
-    fn device(&self, thing: &str, more: &[&str]) -> Command {
-        self.device_at(self.mqtt(), thing, more)
-    }
-
-    fn device_at(&self, server: &str, thing: &str, more: &[&str]) -> Command {
-        let mut command = airlift(["device", "run", "--protocol", "mqtt", "--once", "--json"]);
-        command
-            .args(["--server", server, "--thing", thing, "--patience", "150ms"])
-            .args([
-                "--trust",
-                "trusted.pem",
-                "--flash",
-                &format!("{thing}.flash"),
-            ])
-            .args(more)
-            .current_dir(self.folder.path());
-        command
-    }
-
-    fn job(&self, args: &[&str]) -> Command {
-        let mut command = airlift(["job"]);
-        command
-            .args(args)
-            .args(["--server", &self.server.url])
-            .env("AIRLIFT_TOKEN", &self.token)
-            .current_dir(self.folder.path());
-        command
-    }
-
-    fn make(&self, id: &str, things: &[&str], files: &[&str]) {
-        let things = things.iter().flat_map(|thing| ["--thing", thing]);
-        let files = files.iter().flat_map(|file| ["--file", file]);
-        let args = ["create", "--job-id", id, "--sign-key", KEY];
-        let args: Vec<&str> = args.into_iter().chain(things).chain(files).collect();
-        self.job(&args).run().good();
-    }
-
-    fn shown(&self, id: &str) -> Value {
-        let text = self.job(&["show", id, "--json"]).run().good();
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    /// Status and details of what a thing did with a job.
-    fn execution(&self, id: &str, thing: &str) -> (String, Value) {
-        let shown = self.shown(id);
-        let executions = shown["executions"].as_array().expect("executions");
-        let found = executions.iter().find(|e| e["thing"] == thing);
-        let found = found.unwrap_or_else(|| panic!("{thing} is not in {shown}"));
-        let status = found["status"].as_str().expect("a status");
-        (status.to_owned(), found["status_details"].clone())
-    }
-
-    /// The device runs this version, confirmed.
-    fn runs(&self, thing: &str, version: &str) {
-        self.runs_with(thing, version, &[]);
-    }
-
-    fn runs_with(&self, thing: &str, version: &str, more: &[&str]) {
-        let ended = self.device(thing, more).run();
-        let all = events(&ended.good());
-        assert_eq!(all[0]["event"], "booted");
-        assert_eq!(all[0]["version"], version, "{all:?}");
-        assert_eq!(all[0]["trial"], false, "{all:?}");
-    }
-}
-
-fn find<'e>(all: &'e [Value], name: &str) -> Option<&'e Value> {
-    all.iter().find(|event| event["event"] == name)
-}
-
-fn succeeded(ended: Ended) -> Vec<Value> {
-    let all = events(&ended.good());
-    let last = all.iter().rfind(|event| event["event"] == "job-told");
-    assert_eq!(last.expect("a report")["status"], "SUCCEEDED", "{all:?}");
-    all
-}
+use crate::harness::{Run as _, Serve, airlift, events, image};
+use crate::lossy::Weather;
+use crate::works::{OPEN, Works, find, succeeded};
 
 #[test]
 fn jobs_are_done_in_either_encoding_with_any_window_and_block_size() {
@@ -174,15 +38,14 @@ fn a_bad_network_costs_time_and_nothing_else() {
     let works = Works::new(&["a", "b"]);
     works.write("app.bin", &image("2.0.0", 150_000));
     works.make("job", &["a", "b"], &["app.bin"]);
-    let server = works.mqtt().strip_prefix("mqtt://").expect("mqtt");
     let weather = Weather {
         seed: 7,
         lost: 12,
         doubled: 10,
         late: 15,
-        breaks_at: None,
+        ..Weather::FINE
     };
-    let network = Lossy::to(server, weather);
+    let network = works.network(weather);
     for (thing, way) in [("a", "--window=8"), ("b", "--json-blocks")] {
         succeeded(
             works
@@ -192,9 +55,7 @@ fn a_bad_network_costs_time_and_nothing_else() {
         works.runs(thing, "2.0.0");
     }
     let counts = network.counts();
-    for count in [&counts.lost, &counts.doubled, &counts.late] {
-        assert!(count.load(Ordering::SeqCst) > 0);
-    }
+    assert!(counts.lost() > 0 && counts.doubled() > 0 && counts.late() > 0);
 }
 
 #[test]
@@ -203,20 +64,19 @@ fn a_power_cut_is_made_good_without_fetching_blocks_again() {
     let app = image("2.0.0", 200_000);
     works.write("app.bin", &app);
     works.make("job", &["a"], &["app.bin"]);
-    let server = works.mqtt().strip_prefix("mqtt://").expect("mqtt");
-    let network = Lossy::to(server, Weather::FINE);
+    let network = works.network(Weather::FINE);
     let cut = works
         .device_at(&network.url(), "a", &["--power-cut-at", "150000"])
         .run();
     cut.refused(&["power"]);
-    let before = network.counts().down.load(Ordering::SeqCst);
+    let before = network.counts().down();
     assert_eq!(works.execution("job", "a").0, "IN_PROGRESS");
     let all = succeeded(works.device_at(&network.url(), "a", &[]).run());
     let offset = find(&all, "offered").expect("a download")["offset"]
         .as_u64()
         .expect("an offset");
     assert!((140_000..=150_000).contains(&offset), "{offset}");
-    let after = network.counts().down.load(Ordering::SeqCst) - before;
+    let after = network.counts().down() - before;
     let rest = app.len() as u64 - offset;
     assert!(after < rest + 12_000, "{after} bytes for the last {rest}");
     works.runs("a", "2.0.0");
@@ -227,12 +87,11 @@ fn a_server_that_is_killed_in_mid_download_goes_on_where_it_was() {
     let mut works = Works::new(&["a"]);
     works.write("app.bin", &image("2.0.0", 200_000));
     works.make("job", &["a"], &["app.bin"]);
-    let server = works.mqtt().strip_prefix("mqtt://").expect("mqtt");
     let weather = Weather {
         breaks_at: Some(120_000),
         ..Weather::FINE
     };
-    let network = Lossy::to(server, weather);
+    let network = works.network(weather);
     let broken = works.device_at(&network.url(), "a", &[]).run();
     broken.refused(&["connection"]);
     works.server.kill();
@@ -471,68 +330,4 @@ fn over_tls_a_device_is_who_its_certificate_says() {
     assert_eq!(works.execution("job", "dev-1").0, "QUEUED");
     succeeded(run("dev-1", &of("dev-1")));
     assert_eq!(works.execution("job", "dev-1").0, "SUCCEEDED");
-}
-
-/// `mosquitto_pub` and `mosquitto_sub` have the whole conversation, and put the file together.
-#[test]
-fn a_foreign_client_does_a_job_by_script() {
-    let works = Works::new(&["old-one"]);
-    let app = image("2.0.0", 20_000);
-    works.write("app.bin", &app);
-    works.make("job", &["old-one"], &["app.bin"]);
-    let port = works.mqtt().rsplit(':').next().expect("a port");
-    let ask = |topic: &str, answers: &str, message: &str, count: usize| -> Vec<Vec<u8>> {
-        let topic = format!("$aws/things/old-one/{topic}");
-        let answers = format!("$aws/things/old-one/{answers}");
-        let output = Command::new("mosquitto_rr")
-            .args(["-h", "127.0.0.1", "-p", port, "-i", "old-one", "-W", "10"])
-            .args(["-t", &topic, "-e", &answers, "-m", message, "-F", "%x"])
-            .output()
-            .expect("mosquitto_rr (Debian: mosquitto-clients)");
-        let text = String::from_utf8(output.stdout).expect("hexadecimal");
-        let messages: Vec<Vec<u8>> = text.lines().map(bytes_of).collect();
-        assert_eq!(messages.len(), count, "{topic}: {text}");
-        messages
-    };
-    let started = ask("jobs/start-next", "jobs/start-next/accepted", "{}", 1);
-    let started: Value = serde_json::from_slice(&started[0]).expect("JSON");
-    let execution = &started["execution"];
-    assert_eq!(execution["status"], "IN_PROGRESS");
-    let document = &execution["jobDocument"]["afr_ota"];
-    let stream = document["streamname"].as_str().expect("a stream");
-    let size = document["files"][0]["filesize"].as_u64().expect("a size");
-    assert_eq!(size, app.len() as u64);
-    let mut file = Vec::new();
-    while (file.len() as u64) < size {
-        let block = file.len() / 4096;
-        let message = format!(r#"{{"s": 1,"f": 0,"l": 4096,"o": {block},"n": 1}}"#);
-        let get = format!("streams/{stream}/get/json");
-        let data = ask(&get, &format!("streams/{stream}/data/json"), &message, 1);
-        let data = Data::parse(Format::Json, &data[0]).expect("a block");
-        assert_eq!(data.block as usize, block);
-        let mut bytes = [0; 4096];
-        let count = data.payload.copy_to(&mut bytes).expect("base64");
-        file.extend_from_slice(&bytes[..count]);
-    }
-    assert_eq!(file, app);
-    let update = r#"{"status":"SUCCEEDED","expectedVersion":"2"}"#;
-    ask("jobs/job/update", "jobs/job/update/accepted", update, 1);
-    assert_eq!(works.execution("job", "old-one").0, "SUCCEEDED");
-    // Nothing more to do.
-    let next = ask("jobs/start-next", "jobs/start-next/accepted", "{}", 1);
-    let next: Value = serde_json::from_slice(&next[0]).expect("JSON");
-    assert!(next.get("execution").is_none(), "{next}");
-}
-
-fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex
-        .chars()
-        .filter_map(|digit| digit.to_digit(16).map(|digit| digit as u8))
-        .collect();
-    digits
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|[high, low]| high << 4 | low)
-        .collect()
 }

@@ -278,7 +278,7 @@ impl OldAgent {
                 let count = data.payload.copy_to(&mut buffer).expect("its bytes");
                 have[block] = Some(buffer[..count].to_vec());
                 let got = have.iter().flatten().count();
-                if got == 1 || got % 64 == 0 {
+                if got == 1 || got.is_multiple_of(64) {
                     let details = json!({"receive": format!("{got}/{blocks}")});
                     self.update(false, "IN_PROGRESS", &details);
                 }

@@ -120,7 +120,8 @@ fn a_device_that_runs_on_finds_its_server_again() {
     let device = Background::start(for_ever);
     eventually("the network stops", || network.has_stopped());
     let address = works.mqtt().strip_prefix("mqtt://").expect("mqtt");
-    let again = ["--mqtt", &address.to_owned(), "--mqtt-anonymous"];
+    let address = address.to_owned();
+    let again = ["--mqtt", &address, "--mqtt-anonymous"];
     works.server.kill();
     network.go_on();
     // Long enough for an attempt that finds nobody.

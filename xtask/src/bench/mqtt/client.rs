@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 
 /// A connected client.
 pub(super) struct Client {
-    reader: BufReader<TcpStream>,
-    writer: TcpStream,
+    // One descriptor each: thousands are connected at once.
+    stream: BufReader<TcpStream>,
     body: Vec<u8>,
 }
 
@@ -25,14 +25,13 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let mut client = Self {
-            reader: BufReader::with_capacity(buffer, stream.try_clone()?),
-            writer: stream,
+            stream: BufReader::with_capacity(buffer, stream),
             body: Vec::new(),
         };
         // Protocol, level, clean session, no keep-alive.
         let mut hello = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec();
         hello.extend(text(name)?);
-        client.writer.write_all(&packet(0x10, &hello))?;
+        client.send(&packet(0x10, &hello))?;
         client.receive()?;
         ensure!(
             client.body == [0, 0],
@@ -47,13 +46,13 @@ impl Client {
     /// # Errors
     /// Fails if there is no descriptor left.
     pub(super) fn writer(&self) -> Result<TcpStream> {
-        Ok(self.writer.try_clone()?)
+        Ok(self.stream.get_ref().try_clone()?)
     }
 
     /// # Errors
     /// Fails if the connection is gone.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.writer.write_all(bytes)?)
+        Ok(self.stream.get_mut().write_all(bytes)?)
     }
 
     /// # Errors
@@ -74,10 +73,10 @@ impl Client {
     /// Fails if the connection ends, or if nothing comes for a minute.
     pub(super) fn receive(&mut self) -> Result<&[u8]> {
         let mut byte = [0];
-        self.reader.read_exact(&mut byte).context("no packet")?;
+        self.stream.read_exact(&mut byte).context("no packet")?;
         let (mut length, mut shift) = (0, 0);
         loop {
-            self.reader.read_exact(&mut byte)?;
+            self.stream.read_exact(&mut byte)?;
             length |= usize::from(byte[0] & 0x7f) << shift;
             shift += 7;
             if byte[0] & 0x80 == 0 {
@@ -85,7 +84,7 @@ impl Client {
             }
         }
         self.body.resize(length, 0);
-        self.reader.read_exact(&mut self.body)?;
+        self.stream.read_exact(&mut self.body)?;
         Ok(&self.body)
     }
 }

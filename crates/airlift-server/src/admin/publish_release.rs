@@ -1,4 +1,4 @@
-//! `POST` or `PUT /api/v1/organizations/{organization}/releases?project=&key=&node=&version=&all_projects=&force=&partition=&file_system=&signature=`
+//! `POST` or `PUT /api/v1/organizations/{organization}/releases?project=&key=&node=&version=&all_projects=&force=&partition=&file_system=&signature=&hold=&allow_downgrade=`
 //!
 //! The body is the image: an app or a Matter OTA image, or with `partition` the content of that partition.
 
@@ -44,6 +44,12 @@ pub(super) struct Parameters {
     /// Publish even if the place holds images for another chip or product, or of another project, or if data looks like an app.
     #[serde(default)]
     force: bool,
+    /// No device is offered it but by a rollout.
+    #[serde(default)]
+    hold: bool,
+    /// Devices get it also if they run a newer version.
+    #[serde(default)]
+    allow_downgrade: bool,
 }
 
 #[derive(Serialize)]
@@ -105,6 +111,8 @@ pub(super) async fn handle(
         version: parameters.version,
         force: parameters.force,
         signature: parameters.signature,
+        hold: parameters.hold,
+        allow_downgrade: parameters.allow_downgrade,
         published_by: principal.token,
     };
     // What is announced to be too large is not received first.
@@ -138,8 +146,8 @@ async fn publish(
         StatusCode::OK
     };
     let release = ListedRelease {
+        offered: !published.release.held,
         release: Release::clone(&published.release),
-        offered: true,
     };
     let (created, replaces) = (published.created, published.replaces);
     Ok((

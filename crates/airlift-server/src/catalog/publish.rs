@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use airlift_rollout::Version;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -35,6 +36,10 @@ pub(crate) struct Order {
     pub(crate) force: bool,
     /// Made by who has the key, over the whole image.
     pub(crate) signature: Option<String>,
+    /// Offered by rollouts only.
+    pub(crate) hold: bool,
+    /// Offered also to devices that run a newer version.
+    pub(crate) allow_downgrade: bool,
     pub(crate) published_by: i64,
 }
 
@@ -212,6 +217,28 @@ impl Catalog {
                 Some(FileSystem::None),
             ),
         };
+        // The same once more changes nothing, also where only rollouts offer it.
+        let held = organization.as_ref().and_then(|organization| {
+            let mut held = organization.held.values().rev();
+            held.find(|held| {
+                let is_there = held.project == order.project
+                    && held.target_kind == order.target_kind
+                    && held.target == order.target
+                    && held.partition.as_deref() == partition;
+                is_there && held.sha256 == found.sha256 && held.version == version
+            })
+        });
+        if let Some(held) =
+            held.filter(|held| order.hold && (!order.allow_downgrade || held.allow_downgrade))
+        {
+            return Ok(Verdict {
+                version,
+                file_system,
+                already_offered: Some(Arc::clone(held)),
+                replaces: None,
+                warnings,
+            });
+        }
         let Some(offered) = offered else {
             return Ok(Verdict {
                 version,
@@ -227,8 +254,16 @@ impl Catalog {
         let same_words = offered.matter.as_ref() == found.matter();
         // The same of a signature; another one is news to devices that are given it.
         let same_signature = order.signature.is_none() || order.signature == offered.signature;
+        // And whether devices may go back to it: that can be changed without the bytes.
+        let same_downgrade = !order.allow_downgrade || offered.allow_downgrade;
         let same_content = offered.sha256 == found.sha256 && offered.version == version;
-        if same_content && same_file_system && same_words && same_signature {
+        if same_content && same_file_system && same_words && same_signature && same_downgrade {
+            if order.hold {
+                warnings.push(
+                    "this is offered here to everybody already, and stays so: nothing is held back"
+                        .to_owned(),
+                );
+            }
             return Ok(Verdict {
                 version,
                 file_system,
@@ -255,6 +290,15 @@ impl Catalog {
             Contents::Matter(image) => same_product(offered, image, order, &mut warnings)?,
             Contents::App(_) => {}
         }
+        let is_lower = Version::parse(&version)
+            .zip(offered.order.as_ref())
+            .is_some_and(|(version, offered)| version < *offered);
+        if is_lower && !order.allow_downgrade {
+            warnings.push(format!(
+                "version {version:?} is lower than {:?}, which is offered here until now: devices that run that keep it, unless downgrades are allowed",
+                offered.version
+            ));
+        }
         if offered.version == version && offered.sha256 != found.sha256 {
             warnings.push(format!(
                 "version {version:?} was offered here with other content"
@@ -264,7 +308,7 @@ impl Catalog {
             version,
             file_system,
             already_offered: None,
-            replaces: Some(offered.id),
+            replaces: (!order.hold).then_some(offered.id),
             warnings,
         })
     }
@@ -475,5 +519,8 @@ fn row(
             .map(release::MatterHeader::columns)
             .unwrap_or_default(),
         signature: order.signature.clone(),
+        held: i64::from(order.hold),
+        allow_downgrade: i64::from(order.allow_downgrade),
+        notes: None,
     }
 }

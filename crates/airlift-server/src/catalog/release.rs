@@ -1,5 +1,6 @@
 //! One release, and the place where it lies.
 
+use airlift_rollout::Version;
 use http::HeaderValue;
 use serde::Serialize;
 
@@ -134,6 +135,15 @@ pub(crate) struct Release {
     pub(crate) matter: Option<MatterHeader>,
     /// Base64 of a DER-encoded ECDSA P-256 signature over the bytes served. The server cannot check it: it has no key.
     pub(crate) signature: Option<String>,
+    /// Offered by rollouts only, and not by its place.
+    pub(crate) held: bool,
+    /// Offered also to devices that run a newer version.
+    pub(crate) allow_downgrade: bool,
+    /// What its publisher says about it, for people.
+    pub(crate) notes: Option<String>,
+    /// `None`: the version has no place in the order of versions.
+    #[serde(skip)]
+    pub(crate) order: Option<Version>,
     #[serde(skip)]
     pub(crate) headers: ReleaseHeaders,
 }
@@ -220,6 +230,17 @@ impl Release {
     pub(crate) fn is_running(&self, md5: Option<Md5>, sha256: Option<Sha256>) -> bool {
         md5.is_some_and(|md5| self.running_md5.contains(&md5))
             || sha256.is_some_and(|sha| sha == self.sha256 || Some(sha) == self.running_sha256)
+    }
+}
+
+impl Release {
+    /// Whether both lie at the same place, and are for the same: there the one that was published later takes the place of the
+    /// other.
+    pub(crate) fn has_place_of(&self, other: &Self) -> bool {
+        self.project == other.project
+            && self.target_kind == other.target_kind
+            && self.target == other.target
+            && self.partition == other.partition
     }
 }
 
@@ -337,10 +358,14 @@ impl TryFrom<ReleaseRow> for Release {
             project: row.project,
             target: row.target,
             partition: row.partition,
+            order: Version::parse(&row.version),
             version: row.version,
             image_version: row.image_version,
             image_project: row.image_project,
             signature: row.signature,
+            held: row.held != 0,
+            allow_downgrade: row.allow_downgrade != 0,
+            notes: row.notes,
         })
     }
 }

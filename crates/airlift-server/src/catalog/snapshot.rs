@@ -1,6 +1,6 @@
 //! The in-memory picture of the catalog that update checks read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::CatalogError;
@@ -42,6 +42,8 @@ pub(crate) struct Organization {
     pub(crate) projects: HashMap<Box<str>, Places>,
     /// The places `+/NODE` and `+/KEY`.
     pub(crate) all_projects: Places,
+    /// Releases that only rollouts offer, by their ids. Not those that were withdrawn.
+    pub(crate) held: BTreeMap<i64, Arc<Release>>,
     builds_by_md5: HashMap<Md5, Arc<Release>>,
     builds_by_sha256: HashMap<Sha256, Arc<Release>>,
 }
@@ -86,6 +88,10 @@ impl Organization {
             self.add_build(&release);
         }
         if release.withdrawn_at.is_some() {
+            return;
+        }
+        if release.held {
+            self.held.insert(release.id, release);
             return;
         }
         let places = if release.project == ALL_PROJECTS {

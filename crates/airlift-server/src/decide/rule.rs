@@ -1,6 +1,9 @@
 //! Whether a device gets the release of its place.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use airlift_rollout::Version;
 
 use super::Wanted;
 use crate::catalog::release::{Family, Kind, Release};
@@ -26,6 +29,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) running_md5: Option<Md5>,
     pub(crate) running_sha256: Option<Sha256>,
     pub(crate) running_version: Option<&'a str>,
+    /// The release whose digest it reports, when we know it. Only of the app.
+    pub(crate) running_build: Option<&'a Release>,
+    /// Somebody said that it may go back to an older version.
+    pub(crate) allow_downgrade: bool,
     /// Bytes that it can take.
     pub(crate) free_space: Option<u64>,
     /// It asks for the rest of an image, so it has the beginning.
@@ -78,6 +85,8 @@ pub(crate) enum NoUpdate {
     SameVersion,
     /// The release is for another chip.
     OtherChip,
+    /// It runs something newer than the release, and nobody said that it may go back.
+    RunsNewer,
     /// The release is larger than the device's free space.
     NoSpace,
     /// It installed this very image before and went back to the old one, by its own verdict or as often as we offer it. Data
@@ -98,6 +107,7 @@ impl NoUpdate {
             Self::UpToDate => "up-to-date",
             Self::SameVersion => "same-version",
             Self::OtherChip => "other-chip",
+            Self::RunsNewer => "runs-newer",
             Self::NoSpace => "no-space",
             Self::RolledBack => "rolled-back",
             Self::Refused => "refused",
@@ -115,6 +125,7 @@ pub(crate) fn name_of(stored: &str) -> &'static str {
         N::UpToDate,
         N::SameVersion,
         N::OtherChip,
+        N::RunsNewer,
         N::NoSpace,
         N::RolledBack,
         N::Refused,
@@ -141,66 +152,148 @@ impl Decision<'_> {
     }
 }
 
+/// What is looked at, in this order. The first that says no decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// The release runs on this hardware.
+    Chip,
+    /// It does not run, or hold, the release.
+    Digest,
+    /// Where no digest tells: it runs another version.
+    Version,
+    /// It runs nothing newer.
+    Order,
+    /// It did not send this image back before.
+    History,
+    /// It has room.
+    Space,
+    /// It says what it runs, or was not sent this too often without.
+    Blindness,
+}
+
+impl Rule {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Chip,
+        Self::Digest,
+        Self::Version,
+        Self::Order,
+        Self::History,
+        Self::Space,
+        Self::Blindness,
+    ];
+
+    /// Why not, by this rule.
+    pub(crate) fn judge(
+        self,
+        facts: &Facts<'_>,
+        release: &Release,
+        history: &History,
+    ) -> Option<NoUpdate> {
+        let (says_no, why) = match self {
+            Self::Chip => (is_for_another_chip(facts, release), NoUpdate::OtherChip),
+            Self::Digest => (
+                release.is_running(facts.running_md5, facts.running_sha256),
+                NoUpdate::UpToDate,
+            ),
+            Self::Version => (
+                !facts.say_digest() && facts.running_version == Some(release.version.as_str()),
+                NoUpdate::SameVersion,
+            ),
+            Self::Order => (runs_newer(facts, release), NoUpdate::RunsNewer),
+            Self::History => return sent_back(facts, release, history),
+            Self::Space => (
+                facts.free_space.is_some_and(|free| release.size > free),
+                NoUpdate::NoSpace,
+            ),
+            Self::Blindness => {
+                let (_, blindly) = history.times_sent(release);
+                let too_often = blindly >= MAX_OFFERS && !facts.resuming;
+                (facts.is_blind() && too_often, NoUpdate::AlreadyOffered)
+            }
+        };
+        says_no.then_some(why)
+    }
+}
+
 /// Decides. `release` is what [`resolve`](super::resolve()) found.
-///
-/// There is no check for a lower version yet: a release is what the publisher put there last. The guard belongs here,
-/// between the checks of the chip and of the history; facts and release both carry versions for it.
 pub(crate) fn decide<'a>(
     facts: &Facts<'_>,
     release: Option<&'a Arc<Release>>,
     history: &History,
 ) -> Decision<'a> {
-    use Decision::NoUpdate as No;
-
     // It is what was resolved, so it is what is wanted. That no app ever goes where data belongs does not rest on that alone.
     let Some(release) = release.filter(|release| facts.wanted.accepts(release)) else {
-        return No(match facts.wanted {
+        return Decision::NoUpdate(match facts.wanted {
             Wanted::App => NoUpdate::NoRelease,
             Wanted::FileSystem(_) | Wanted::Partition(_) => NoUpdate::NoFileSystemRelease,
         });
     };
-    if is_for_another_chip(facts, release) {
-        return No(NoUpdate::OtherChip);
-    }
-    if facts.version_only {
-        return Decision::Tell(release);
-    }
-
-    if release.is_running(facts.running_md5, facts.running_sha256) {
-        return No(NoUpdate::UpToDate);
-    }
-    if !facts.say_digest() && facts.running_version == Some(release.version.as_str()) {
-        return No(NoUpdate::SameVersion);
-    }
-
-    let offers = history
-        .offers
-        .filter(|offers| offers.sha256 == release.sha256);
-    let (count, blindly) = offers.map_or((0, 0), |offers| (offers.count, offers.blindly));
-    let may_work_next_time = history.reset_on_trial || release.kind == Kind::Data;
-    match history.result {
-        Some((ResultState::RolledBack, Some(digest)))
-            if digest == release.sha256 && !(may_work_next_time && count < MAX_OFFERS) =>
-        {
-            return No(NoUpdate::RolledBack);
+    for rule in Rule::ALL {
+        // The version is told to any device that could run it, and what to do about it is the device's business.
+        if facts.version_only && rule != Rule::Chip {
+            return Decision::Tell(release);
         }
-        Some((ResultState::Refused, Some(digest)))
-            if digest == release.sha256 && count >= MAX_OFFERS && !facts.resuming =>
-        {
-            return No(NoUpdate::Refused);
+        if let Some(why) = rule.judge(facts, release, history) {
+            return Decision::NoUpdate(why);
         }
-        _ => {}
-    }
-    if facts.free_space.is_some_and(|free| release.size > free) {
-        return No(NoUpdate::NoSpace);
-    }
-    if facts.is_blind() && blindly >= MAX_OFFERS && !facts.resuming {
-        return No(NoUpdate::AlreadyOffered);
     }
     Decision::Offer(release)
 }
 
+impl History {
+    /// How often this image was sent, and how often of these to a device that did not say what it runs.
+    pub(super) fn times_sent(&self, release: &Release) -> (u32, u32) {
+        let offers = self.offers.filter(|offers| offers.sha256 == release.sha256);
+        offers.map_or((0, 0), |offers| (offers.count, offers.blindly))
+    }
+}
+
+/// What the device runs is newer than the release, as far as anybody can tell.
+///
+/// By the version, where both have a place in the order: that of the release that it runs, if its digest is known, otherwise the
+/// one that it says. Where they have not, of two releases of the same place the one that was published later is newer. A release
+/// that was withdrawn is not defended: who withdrew it wants it gone.
+fn runs_newer(facts: &Facts<'_>, release: &Release) -> bool {
+    let build = facts.running_build;
+    let is_withdrawn = build.is_some_and(|build| build.withdrawn_at.is_some());
+    if release.allow_downgrade || facts.allow_downgrade || is_withdrawn {
+        return false;
+    }
+    match (facts.running_order(), &release.order) {
+        (Some(runs), Some(offered)) => *runs > *offered,
+        _ => build.is_some_and(|build| build.has_place_of(release) && build.id > release.id),
+    }
+}
+
+/// Whether the device sent this very image back before, in a way that makes it useless to send it again.
+fn sent_back(facts: &Facts<'_>, release: &Release, history: &History) -> Option<NoUpdate> {
+    let (state, digest) = history.result?;
+    if digest != Some(release.sha256) {
+        return None;
+    }
+    let (count, _) = history.times_sent(release);
+    let may_work_next_time = history.reset_on_trial || release.kind == Kind::Data;
+    match state {
+        ResultState::RolledBack if !(may_work_next_time && count < MAX_OFFERS) => {
+            Some(NoUpdate::RolledBack)
+        }
+        ResultState::Refused if count >= MAX_OFFERS && !facts.resuming => Some(NoUpdate::Refused),
+        _ => None,
+    }
+}
+
 impl Facts<'_> {
+    /// What it runs, in the order of versions.
+    pub(super) fn running_order(&self) -> Option<Cow<'_, Version>> {
+        match self.running_build {
+            Some(build) => build.order.as_ref().map(Cow::Borrowed),
+            None => self
+                .running_version
+                .and_then(Version::parse)
+                .map(Cow::Owned),
+        }
+    }
+
     fn say_digest(&self) -> bool {
         self.running_md5.is_some() || self.running_sha256.is_some()
     }

@@ -1,9 +1,11 @@
-//! What must hold of every decision; and, in `places`, the order of places as tables.
+//! What must hold of every decision; and, as tables, the order of places in `places` and that of versions in `order`.
 
+mod order;
 mod places;
 
 use std::sync::Arc;
 
+use airlift_rollout::Version;
 use proptest::prelude::*;
 
 use super::*;
@@ -38,6 +40,9 @@ fn release(id: u8, project: &str, target_kind: &str, target: &str) -> ReleaseRow
         withdrawn_at: None,
         matter: MatterColumns::default(),
         signature: None,
+        held: 0,
+        allow_downgrade: 0,
+        notes: None,
     }
 }
 
@@ -158,6 +163,7 @@ fn facts() -> impl Strategy<Value = Facts<'static>> {
                 running_version,
                 free_space,
                 resuming,
+                ..Facts::default()
             },
         )
 }
@@ -202,6 +208,8 @@ proptest! {
             prop_assert!(facts.running_chip.is_none() || release.chip_id.is_none() || facts.running_chip == release.chip_id);
             prop_assert!(facts.free_space.is_none_or(|free| free >= release.size));
             prop_assert!(!release.is_running(facts.running_md5, facts.running_sha256));
+            let newer = facts.running_version.and_then(Version::parse) > release.order;
+            prop_assert!(!newer || facts.allow_downgrade || release.allow_downgrade, "a silent downgrade");
             let gave_it_up = history.result == Some((ResultState::RolledBack, Some(release.sha256)));
             prop_assert!(!gave_it_up || history.reset_on_trial || release.kind == Kind::Data);
         }

@@ -106,7 +106,10 @@ impl AwsService {
                 is_useless: matches!(
                     decision,
                     Decision::NoUpdate(
-                        NoUpdate::UpToDate | NoUpdate::SameVersion | NoUpdate::OtherChip
+                        NoUpdate::UpToDate
+                            | NoUpdate::SameVersion
+                            | NoUpdate::OtherChip
+                            | NoUpdate::RunsNewer
                     )
                 ),
                 is_silent: facts.running_md5.is_none() && facts.running_sha256.is_none(),
@@ -118,15 +121,14 @@ impl AwsService {
             let build = organization.build(state.sketch_md5, state.sketch_sha256);
             let version = state.version.clone();
             let facts = Facts {
-                wanted: Wanted::App,
-                version_only: false,
                 family: state.family,
                 running_chip: build.and_then(|build| build.chip_id),
                 running_md5: state.sketch_md5,
                 running_sha256: state.sketch_sha256,
                 running_version: version.as_deref(),
+                running_build: build.map(|build| &**build),
                 free_space: state.free_space,
-                resuming: false,
+                ..Facts::default()
             };
             let (decision, on_offer) = judge(&facts, &state.history(None));
             state.told(device, None, &decision, None, now);

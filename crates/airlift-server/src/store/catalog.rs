@@ -39,6 +39,9 @@ pub(crate) struct ReleaseRow {
     pub(crate) published_by: Option<i64>,
     pub(crate) withdrawn_at: Option<i64>,
     pub(crate) signature: Option<String>,
+    pub(crate) held: i64,
+    pub(crate) allow_downgrade: i64,
+    pub(crate) notes: Option<String>,
     #[sqlx(flatten)]
     pub(crate) matter: MatterColumns,
 }
@@ -65,17 +68,19 @@ pub(super) const PROJECTS: &str =
 pub(super) const INSERT_RELEASE: &str = "INSERT INTO releases (organization_id, project, target_kind, target, kind, version, size, md5, sha256, \
      running_md5, running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, partition, \
      file_system, signature, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, \
-     matter_max_version, matter_parts) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28) \
+     matter_max_version, matter_parts, held, allow_downgrade, notes) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) \
      RETURNING id";
 pub(super) const RELEASES: &str = "SELECT id, organization_id, project, target_kind, target, kind, version, size, md5, sha256, running_md5, \
      running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, withdrawn_at, \
      partition, file_system, signature, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, \
-     matter_max_version, matter_parts FROM releases WHERE organization_id = $1 ORDER BY id";
+     matter_max_version, matter_parts, held, allow_downgrade, notes FROM releases WHERE organization_id = $1 ORDER BY id";
 pub(super) const RELEASE: &str = "SELECT id, organization_id, project, target_kind, target, kind, version, size, md5, sha256, running_md5, \
      running_sha256, family, chip_id, encoding, image_version, image_project, published_at, published_by, withdrawn_at, \
      partition, file_system, signature, matter_vendor, matter_product, matter_version, matter_version_string, matter_min_version, \
-     matter_max_version, matter_parts FROM releases WHERE organization_id = $1 AND id = $2";
+     matter_max_version, matter_parts, held, allow_downgrade, notes FROM releases WHERE organization_id = $1 AND id = $2";
+pub(super) const CHANGE_RELEASE: &str =
+    "UPDATE releases SET held = $1, allow_downgrade = $2, notes = $3 WHERE id = $4";
 pub(super) const WITHDRAW: &str =
     "UPDATE releases SET withdrawn_at = $1 WHERE id = $2 AND withdrawn_at IS NULL";
 
@@ -150,6 +155,9 @@ impl Database {
             .bind(release.matter.matter_min_version)
             .bind(release.matter.matter_max_version)
             .bind(release.matter.matter_parts)
+            .bind(release.held)
+            .bind(release.allow_downgrade)
+            .bind(&release.notes)
             .fetch_one(&self.write)
             .await
     }
@@ -173,6 +181,24 @@ impl Database {
             .bind(id)
             .fetch_optional(&self.read)
             .await
+    }
+
+    /// Stores what can be changed of a release.
+    pub(crate) async fn change_release(
+        &self,
+        id: i64,
+        held: bool,
+        allow_downgrade: bool,
+        notes: Option<&str>,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(CHANGE_RELEASE)
+            .bind(i64::from(held))
+            .bind(i64::from(allow_downgrade))
+            .bind(notes)
+            .bind(id)
+            .execute(&self.write)
+            .await
+            .map(drop)
     }
 
     pub(crate) async fn withdraw_release(

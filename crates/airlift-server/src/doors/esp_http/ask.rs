@@ -30,7 +30,7 @@ impl<'a> Ask<'a> {
 
     /// What is known of the thing that is asked for. Of data that is never a digest of the sketch, nor the space for one: that
     /// is the room of another partition, and clients know the size of the right one themselves.
-    pub(super) fn facts(&self, about: Option<&About<'a>>, build: Option<&Release>) -> Facts<'a> {
+    pub(super) fn facts(&self, about: Option<&About<'a>>, build: Option<&'a Release>) -> Facts<'a> {
         let wanted = self.wanted();
         let mut facts = Facts {
             wanted,
@@ -38,6 +38,7 @@ impl<'a> Ask<'a> {
         };
         match wanted {
             Wanted::App => {
+                facts.running_build = build;
                 facts.running_chip = build.and_then(|build| build.chip_id);
                 facts.running_md5 = about.and_then(|about| about.md5);
                 facts.running_sha256 = about.and_then(|about| about.sha256);

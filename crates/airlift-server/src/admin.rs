@@ -9,6 +9,8 @@ mod auth;
 mod block_thing;
 mod cancel_execution;
 mod cancel_job;
+mod change_device;
+mod change_release;
 mod create_job;
 mod create_organization;
 mod create_project;
@@ -17,6 +19,7 @@ mod create_token;
 mod data_plane;
 mod delete_job;
 mod enroll_thing;
+mod explain_device;
 mod list_devices;
 mod list_executions;
 mod list_jobs;
@@ -28,6 +31,7 @@ mod list_tokens;
 mod problem;
 mod publish_release;
 mod revoke_token;
+mod rollouts;
 mod show_device;
 mod show_job;
 mod show_job_document;
@@ -44,11 +48,13 @@ use axum::routing::{delete, get, post};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::config::Resolution;
 use crate::doors::aws_mqtt::AwsMqtt;
 use crate::fleet::registry::Registry;
 use crate::fleet::writer::Writer;
 use crate::identity::authority::LazyAuthority;
 use crate::jobs::AwsService;
+use crate::rollout::Rollouts;
 
 pub(crate) use auth::Tokens;
 use problem::Problem;
@@ -62,6 +68,8 @@ pub(crate) struct Api {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) jobs: Arc<AwsService>,
+    pub(crate) rollouts: Arc<Rollouts>,
+    pub(crate) resolution: Resolution,
     pub(crate) writer: Arc<Writer>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -91,11 +99,18 @@ pub(crate) fn router(api: Api) -> Router {
         )
         .route(
             "/releases/{id}",
-            get(show_release::handle).delete(withdraw_release::handle),
+            get(show_release::handle)
+                .patch(change_release::handle)
+                .delete(withdraw_release::handle),
         )
         .route("/releases/{id}/withdraw", post(withdraw_release::handle))
         .route("/devices", get(list_devices::handle))
-        .route("/devices/{node}", get(show_device::handle))
+        .route(
+            "/devices/{node}",
+            get(show_device::handle).patch(change_device::handle),
+        )
+        .route("/devices/{node}/explain", get(explain_device::handle))
+        .nest("/rollouts", rollouts::router())
         .route("/files", post(upload_file::handle).put(upload_file::handle))
         .merge(jobs());
     Router::new()

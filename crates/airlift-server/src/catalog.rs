@@ -148,6 +148,22 @@ impl Catalog {
         self.reload(organization).await
     }
 
+    /// Changes what can be changed of a release.
+    pub(crate) async fn change(
+        &self,
+        organization: &Organization,
+        release: i64,
+        held: bool,
+        allow_downgrade: bool,
+        notes: Option<&str>,
+    ) -> Result<(), CatalogError> {
+        let _changing = self.changing.lock().await;
+        self.database
+            .change_release(release, held, allow_downgrade, notes)
+            .await?;
+        self.reload(organization).await
+    }
+
     async fn reload(&self, organization: &Organization) -> Result<(), CatalogError> {
         let row = organization.row();
         self.replace(Arc::new(Organization::load(&self.database, &row).await?));

@@ -5,6 +5,7 @@
 //! decide/   pure: what does this device get now
 //! catalog/  releases: checked at upload, looked up in memory
 //! fleet/    devices: what each one said and was told, written behind
+//! rollout/  releases that devices get by turns: the rules of `airlift-rollout`, stored
 //! jobs/     AWS IoT Jobs and file streams: what things are to do, and the files that they need for it
 //! store/    the database, and image bytes named by their digest
 //! admin/    the REST API for people and tools, one operation a file
@@ -45,6 +46,7 @@ mod identity;
 mod jobs;
 mod name;
 mod random;
+mod rollout;
 mod server;
 mod store;
 

@@ -10,5 +10,6 @@ pub(crate) mod database;
 pub(crate) mod fleet;
 pub(crate) mod jobs;
 pub(crate) mod objects;
+pub(crate) mod rollouts;
 pub(crate) mod things;
 pub(crate) mod tokens;

@@ -1,5 +1,8 @@
-//! `GET /api/v1/organizations/{organization}/devices?after=&limit=`
+//! `GET /api/v1/organizations/{organization}/devices?after=&limit=&filter=`
 
+use std::sync::Arc;
+
+use airlift_rollout::{Filter, Millis};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -18,6 +21,8 @@ const DEFAULT_LIMIT: usize = 100;
 pub(super) struct Page {
     after: Option<String>,
     limit: Option<usize>,
+    /// In the language of `docs/rollouts.md`.
+    filter: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -67,11 +72,26 @@ pub(super) async fn handle(
     let organization = principal.organization(&api, &organization)?;
     let Query(page) = page?;
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    let filter = page.filter.as_deref().map(str::parse::<Filter>);
+    let filter = filter
+        .transpose()
+        .map_err(|error| Problem::bad_request("bad-filter", format!("filter: {error}")))?;
+    // With a filter nobody knows how many are looked at for how many that are chosen.
+    let most = if filter.is_some() { usize::MAX } else { limit };
     let devices = api
         .registry
-        .list(organization.id, page.after.as_deref(), limit);
+        .list(organization.id, page.after.as_deref(), most);
+    let now = Millis(api.clock.now().0);
+    let is_chosen = |device: &&Arc<Device>| {
+        filter.as_ref().is_none_or(|filter| {
+            let state = device.lock();
+            filter.matches(&state.facts(&device.node, &organization), now)
+        })
+    };
     let devices = devices
         .iter()
+        .filter(is_chosen)
+        .take(limit)
         .map(|device| ListedDevice::new(device, &organization))
         .collect();
     Ok(Json(Devices { devices }))

@@ -15,7 +15,7 @@ pub(super) struct Withdrawn {
     now_offered: Option<i64>,
 }
 
-/// Takes a release back: no device is offered it from now on. The record stays, and so do its bytes. Doing so again
+/// Takes a release back: no device is offered it from now on, and its rollouts are aborted. The record stays, and so do its bytes. Doing so again
 /// changes nothing.
 pub(super) async fn handle(
     State(api): State<Api>,
@@ -26,6 +26,9 @@ pub(super) async fn handle(
     let release = show_release::find(&api, &organization, &id).await?;
     api.catalog
         .withdraw(&organization, release.id, api.clock.now())
+        .await?;
+    api.rollouts
+        .withdrawn(organization.id, release.id, principal.token)
         .await?;
     let now = principal.organization(&api, &organization.name)?;
     let offered = now.offered(

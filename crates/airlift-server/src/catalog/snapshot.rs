@@ -1,6 +1,6 @@
 //! The in-memory picture of the catalog that update checks read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::CatalogError;
@@ -44,6 +44,8 @@ pub(crate) struct Organization {
     pub(crate) all_projects: Places,
     /// Releases that only rollouts offer, by their ids. Not those that were withdrawn.
     pub(crate) held: BTreeMap<i64, Arc<Release>>,
+    /// Ids of releases that were withdrawn.
+    withdrawn: HashSet<i64>,
     builds_by_md5: HashMap<Md5, Arc<Release>>,
     builds_by_sha256: HashMap<Sha256, Arc<Release>>,
 }
@@ -88,6 +90,7 @@ impl Organization {
             self.add_build(&release);
         }
         if release.withdrawn_at.is_some() {
+            self.withdrawn.insert(release.id);
             return;
         }
         if release.held {
@@ -125,6 +128,10 @@ impl Organization {
         if let Some(digest) = release.running_sha256 {
             self.builds_by_sha256.insert(digest, Arc::clone(release));
         }
+    }
+
+    pub(crate) fn has_withdrawn(&self, release: i64) -> bool {
+        self.withdrawn.contains(&release)
     }
 
     /// The release, offered or not, whose image reports these digests when it runs.

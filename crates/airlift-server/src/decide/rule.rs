@@ -13,7 +13,7 @@ use crate::fleet::report::ResultState;
 /// How often the same image is sent to a device that refuses it, that resets while it runs it on trial, or that does not say
 /// what it runs: early ESP32 cores
 /// (1.0.x) send no MD5, and would otherwise be sent it at every poll for ever. More than once, because a download may break off.
-const MAX_OFFERS: u32 = 3;
+pub(super) const MAX_OFFERS: u32 = 3;
 
 /// What the device says, as far as it decides anything. The digests and the version are those of what it wants to have up to
 /// date: of the app that runs, or of what was last installed in the partition.
@@ -96,6 +96,8 @@ pub(crate) enum NoUpdate {
     Refused,
     /// It sends no digest and was sent this release as often as we do that.
     AlreadyOffered,
+    /// A rollout has a release for it, and it is not its turn, or the rollout is held.
+    RolloutWaits,
 }
 
 impl NoUpdate {
@@ -112,6 +114,7 @@ impl NoUpdate {
             Self::RolledBack => "rolled-back",
             Self::Refused => "refused",
             Self::AlreadyOffered => "already-offered",
+            Self::RolloutWaits => "rollout-waits",
         }
     }
 }
@@ -130,6 +133,7 @@ pub(crate) fn name_of(stored: &str) -> &'static str {
         N::RolledBack,
         N::Refused,
         N::AlreadyOffered,
+        N::RolloutWaits,
     ];
     let names = reasons
         .map(NoUpdate::as_str)

@@ -12,17 +12,19 @@ mod request;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use airlift_rollout::{Millis, filter};
 use http::{Method, Response};
 
 use crate::catalog::Catalog;
 use crate::catalog::release::Release;
 use crate::catalog::snapshot::Organization;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Resolution;
 use crate::decide::{Decision, Facts, History, decide, resolve};
-use crate::fleet::device::CheckIn;
+use crate::fleet::device::{CheckIn, State};
 use crate::fleet::registry::Registry;
 use crate::fleet::update_state::Blindly;
+use crate::rollout::{Asker, Granted, Heard, Rollouts, Ticket, Turn};
 use crate::server::Body;
 use ask::Ask;
 pub(crate) use request::{ClientHeaders, DoorRequest};
@@ -35,6 +37,7 @@ pub(crate) const PREFIX: &str = "/ota_update/";
 pub(crate) struct EspHttp {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) rollouts: Arc<Rollouts>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) resolution: Resolution,
 }
@@ -43,16 +46,21 @@ pub(crate) struct EspHttp {
 enum Outcome {
     /// This answer.
     Answer(Response<Body>),
-    /// This image.
-    Image(Arc<Release>),
+    /// This image; if a rollout gives it, when that is on the disk.
+    Image(Arc<Release>, Option<Ticket>),
 }
 
 impl EspHttp {
-    /// Answers one request. Waits only to read an image that is not in memory.
+    /// Answers one request. Waits only for what a rollout gives, and to read an image that is not in memory.
     pub(crate) async fn answer(&self, request: &DoorRequest<'_>, peer: IpAddr) -> Response<Body> {
         match self.look_up(request, peer) {
             Outcome::Answer(answer) => answer,
-            Outcome::Image(release) => {
+            Outcome::Image(release, ticket) => {
+                if let Some(ticket) = ticket
+                    && !self.rollouts.stored(ticket).await
+                {
+                    return answer::no_update();
+                }
                 let with_body = request.method == Method::GET;
                 answer::image(&self.catalog.images, &release, &request.headers, with_body).await
             }
@@ -85,18 +93,20 @@ impl EspHttp {
             return Outcome::Answer(answer::no_update());
         };
         let is_get = request.method == Method::GET;
-        match self.decide(organization, &place, headers, &ask, is_get, peer) {
+        let (decision, ticket) = self.decide(organization, &place, headers, &ask, is_get, peer);
+        match decision {
             Decision::NoUpdate(reason) => {
                 let (organization, node) = (&*place.organization, &*place.node);
                 tracing::debug!(organization, node, reason = reason.as_str(), "no update");
                 Outcome::Answer(answer::no_update())
             }
             Decision::Tell(release) => Outcome::Answer(answer::version(release)),
-            Decision::Offer(release) => Outcome::Image(Arc::clone(release)),
+            Decision::Offer(release) => Outcome::Image(Arc::clone(release), ticket),
         }
     }
 
-    /// Decides, and takes down who asked and what was decided.
+    /// Decides, and takes down who asked and what was decided. With a ticket the image is not to go out before that place of the log
+    /// of rollouts is stored.
     fn decide<'a>(
         &self,
         organization: &'a Organization,
@@ -105,15 +115,7 @@ impl EspHttp {
         ask: &Ask<'_>,
         is_get: bool,
         peer: IpAddr,
-    ) -> Decision<'a> {
-        let release = resolve(
-            self.resolution,
-            organization,
-            &place.project,
-            &place.node,
-            &place.key,
-            ask.wanted(),
-        );
+    ) -> (Decision<'a>, Option<Ticket>) {
         let about = headers.about();
         let md5 = about.and_then(|about| about.md5);
         let sha256 = about.and_then(|about| about.sha256);
@@ -124,6 +126,17 @@ impl EspHttp {
             resuming: headers.resumes(),
             ..ask.facts(about.as_ref(), build.map(|build| &**build))
         };
+        let resolve = |granted: &[Granted<'a>]| {
+            resolve(
+                self.resolution,
+                organization,
+                &place.project,
+                &place.node,
+                &place.key,
+                ask.wanted(),
+                granted,
+            )
+        };
         // A project that nobody made is no reason to keep records: anyone can invent names.
         let is_known = &*place.project == crate::name::ALL_PROJECTS
             || organization.projects.contains_key(&*place.project);
@@ -132,9 +145,34 @@ impl EspHttp {
             .then(|| self.registry.find_or_add(organization.id, &place.node, now))
             .flatten();
         let Some(device) = device else {
-            return decide(&facts, release, &History::default());
+            return (decide(&facts, resolve(&[]), &History::default()), None);
         };
 
+        let mut state = device.lock();
+        let table = self.rollouts.of(organization.id);
+        let turn = {
+            let named = ask.partition.map(|partition| partition.name);
+            let heard = headers.report().map(|report| Heard {
+                report,
+                partition: named,
+                is_news: state.is_news(named, &report),
+            });
+            let asker = Asker {
+                facts: described(&state, place, headers, organization, now),
+                wanted: ask.wanted(),
+                md5: facts.running_md5,
+                sha256: facts.running_sha256,
+                continues: facts.resuming,
+            };
+            let table = table.as_deref();
+            Turn::begin(table, organization, &place.node, &asker, heard, now)
+        };
+        let release = resolve(turn.granted());
+        let terms = turn.terms(release);
+        let facts = Facts {
+            allow_downgrade: terms.allow_downgrade,
+            ..facts
+        };
         let check_in = CheckIn {
             project: &place.project,
             key: &place.key,
@@ -146,10 +184,11 @@ impl EspHttp {
             version_is_of_file_system: ask.says_version_of_file_system(),
             report: headers.report(),
         };
-        let mut state = device.lock();
         state.hear(&device, &check_in, now);
         let partition = check_in.partition.map(|partition| partition.facts.name);
-        let decision = decide(&facts, release, &state.history(partition));
+        let history = terms.of(state.history(partition));
+        let decision = decide(&facts, release, &history);
+        let (decision, ticket) = turn.settle(release, decision);
         let whole = is_get && !facts.resuming && !headers.is_conditional();
         let sent = whole.then_some(Blindly(facts.is_blind()));
         state.told(&device, partition, &decision, sent, now);
@@ -158,6 +197,33 @@ impl EspHttp {
         if newly_changed {
             self.registry.changed(device);
         }
-        decision
+        (decision, ticket)
     }
+}
+
+/// What filters look at: what was known of the device, and what it says now.
+fn described<'a>(
+    state: &'a State,
+    place: &'a Place<'_>,
+    headers: &ClientHeaders<'a>,
+    organization: &'a Organization,
+    now: Timestamp,
+) -> filter::Facts<'a> {
+    let known = state.facts(&place.node, organization);
+    let mut facts = filter::Facts {
+        project: &place.project,
+        key: &place.key,
+        last_seen: Millis(now.0),
+        ..known
+    };
+    if let Some(about) = headers.about() {
+        let build = organization.build(about.md5, about.sha256);
+        let published = build.map(|build| build.version.as_str());
+        let says_version = matches!(headers.mode(), Some(Mode::Sketch | Mode::Version));
+        let said = about.version.filter(|_| says_version);
+        facts.version = published.or(said).or(known.version);
+        facts.family = Some(about.family.as_str());
+        facts.sdk = about.sdk_version.or(known.sdk);
+    }
+    facts
 }

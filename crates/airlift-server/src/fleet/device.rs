@@ -3,14 +3,17 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use airlift_rollout::Millis;
+use airlift_rollout::filter::Facts;
 use serde::Serialize;
 
 use super::partition::{MAX_PARTITIONS, Partition, PartitionCheckIn};
 use super::report::{PartitionFacts, Report, ResultState};
 use super::update_state::{Blindly, UpdateState};
 use crate::catalog::release::{Family, Release};
+use crate::catalog::snapshot::Organization;
 use crate::clock::Timestamp;
-use crate::decide::{Decision, History};
+use crate::decide::{Decision, Facts as Known, History, Wanted};
 use crate::digest::{Md5, Sha256};
 use crate::store::fleet::{DeviceChange, DeviceRow, EventRow, PartitionRow};
 
@@ -85,6 +88,10 @@ pub(crate) struct State {
     pub(crate) first_seen: Timestamp,
     pub(crate) last_seen: Timestamp,
     pub(crate) check_ins: u64,
+    /// The group that a person put it in.
+    pub(crate) group: Option<Box<str>>,
+    /// The tags that people gave it, in the order of the alphabet.
+    pub(crate) tags: Vec<Box<str>>,
     /// How updates of the app go.
     #[serde(flatten)]
     app: UpdateState,
@@ -129,6 +136,8 @@ impl Device {
             first_seen: now,
             last_seen: now,
             check_ins: 0,
+            group: None,
+            tags: Vec::new(),
             app: UpdateState::new(),
             partitions: Vec::new(),
             waiting_events: Vec::new(),
@@ -172,6 +181,8 @@ impl Device {
             state.sdk_version = text(&row.sdk_version);
             state.last_seen = Timestamp(row.last_seen);
             state.check_ins = u64::try_from(row.check_ins).unwrap_or(0);
+            state.group = text(&row.device_group);
+            state.tags = row.tags.split_ascii_whitespace().map(Box::from).collect();
             state.app = UpdateState::restore(&row.update);
         }
         device
@@ -370,6 +381,17 @@ impl State {
     }
 
     /// Of the app, or of a partition; `None` when that is not recorded.
+    fn update(&self, partition: Option<&str>) -> Option<&UpdateState> {
+        match partition {
+            None => Some(&self.app),
+            Some(name) => {
+                let at = self.position_of(name).ok()?;
+                Some(&self.partitions.get(at)?.update)
+            }
+        }
+    }
+
+    /// The same, to be changed.
     fn update_of(&mut self, partition: Option<&str>) -> Option<&mut UpdateState> {
         match partition {
             None => Some(&mut self.app),
@@ -436,10 +458,80 @@ impl State {
         });
     }
 
+    /// What filters look at.
+    pub(crate) fn facts<'a>(&'a self, node: &'a str, organization: &'a Organization) -> Facts<'a> {
+        let build = organization.build(self.sketch_md5, self.sketch_sha256);
+        let published = build.map(|build| build.version.as_str());
+        Facts {
+            node,
+            project: &self.project,
+            key: &self.key,
+            group: self.group.as_deref(),
+            tags: &self.tags,
+            version: published.or(self.version.as_deref()),
+            family: self.family.map(Family::as_str),
+            sdk: self.sdk_version.as_deref(),
+            decision: self.app.decision,
+            result: self.app.result(),
+            first_seen: Millis(self.first_seen.0),
+            last_seen: Millis(self.last_seen.0),
+        }
+    }
+
+    /// Whether a report, of the app or of a partition, is not what was reported before.
+    pub(crate) fn is_news(&self, partition: Option<&str>, report: &Report<'_>) -> bool {
+        let update = self.update(partition);
+        update.is_none_or(|update| !update.has_heard(report))
+    }
+
+    /// What decides about a release for the app, or for a partition, by what is known of the device.
+    pub(crate) fn known<'a>(
+        &'a self,
+        partition: Option<&'a str>,
+        organization: &'a Organization,
+    ) -> Known<'a> {
+        let Some(name) = partition else {
+            let build = organization.build(self.sketch_md5, self.sketch_sha256);
+            return Known {
+                wanted: Wanted::App,
+                family: self.family,
+                running_chip: build.and_then(|build| build.chip_id),
+                running_md5: self.sketch_md5,
+                running_sha256: self.sketch_sha256,
+                running_version: self.version.as_deref(),
+                running_build: build.map(|build| &**build),
+                free_space: self.free_space,
+                ..Known::default()
+            };
+        };
+        let at = self.position_of(name).ok();
+        let there = at.and_then(|at| self.partitions.get(at));
+        Known {
+            wanted: Wanted::Partition(name),
+            family: self.family,
+            running_sha256: there.and_then(|there| there.sha256),
+            running_version: there.and_then(|there| there.version.as_deref()),
+            ..Known::default()
+        }
+    }
+
+    /// How often the app, or the data of a partition, was sent before does not count any more.
+    pub(crate) fn forget_offers(&mut self, partition: Option<&str>) {
+        match partition {
+            None => self.app.forget_offers(),
+            Some(name) => {
+                if let Some(partition) = self.partition(name) {
+                    partition.update.forget_offers();
+                    partition.changed = true;
+                }
+            }
+        }
+    }
+
     /// What the decision needs of the past of the app, or of a partition.
-    pub(crate) fn history(&mut self, partition: Option<&str>) -> History {
-        self.update_of(partition)
-            .map_or_else(History::default, |update| update.history())
+    pub(crate) fn history(&self, partition: Option<&str>) -> History {
+        self.update(partition)
+            .map_or_else(History::default, UpdateState::history)
     }
 
     /// Marks the device as one to write; `false` if it already was.
@@ -475,6 +567,8 @@ impl State {
             first_seen: self.first_seen.0,
             last_seen: self.last_seen.0,
             check_ins: number(self.check_ins),
+            device_group: text(&self.group),
+            tags: self.tags.join(" "),
             update: self.app.row(),
         }
     }

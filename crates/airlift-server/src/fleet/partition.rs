@@ -26,8 +26,8 @@ pub(crate) struct PartitionCheckIn<'a> {
 pub(crate) struct Partition {
     pub(crate) name: Box<str>,
     /// What was last installed there.
-    sha256: Option<Sha256>,
-    version: Option<Box<str>>,
+    pub(super) sha256: Option<Sha256>,
+    pub(super) version: Option<Box<str>>,
     first_seen: Timestamp,
     last_seen: Timestamp,
     #[serde(flatten)]

@@ -61,15 +61,28 @@ impl UpdateState {
         }
     }
 
-    /// Takes a report in; `false` when it came before in the same words.
-    pub(super) fn hear(&mut self, report: &Report<'_>, now: Timestamp) -> bool {
-        let heard_before = self.result.as_ref().is_some_and(|last| {
+    /// Whether the report came before in the same words.
+    pub(super) fn has_heard(&self, report: &Report<'_>) -> bool {
+        self.result.as_ref().is_some_and(|last| {
             last.state == report.state
                 && last.sha256 == report.sha256
                 && last.version.as_deref() == report.version
                 && last.reason.as_deref() == report.reason
-        });
-        if heard_before {
+        })
+    }
+
+    /// Name of the last result.
+    pub(super) fn result(&self) -> Option<&'static str> {
+        Some(self.result.as_ref()?.state.as_str())
+    }
+
+    pub(super) fn forget_offers(&mut self) {
+        self.offered = None;
+    }
+
+    /// Takes a report in; `false` when it came before in the same words.
+    pub(super) fn hear(&mut self, report: &Report<'_>, now: Timestamp) -> bool {
+        if self.has_heard(report) {
             return false;
         }
         self.result = Some(LastResult {

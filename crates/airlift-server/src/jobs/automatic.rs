@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use airlift_rollout::{Millis, filter};
+
 use super::desk::Seat;
 use super::document::{self, DocumentFile};
 use super::execution::{Execution, Status};
@@ -16,6 +18,7 @@ use crate::catalog::release::Release;
 use crate::clock::Timestamp;
 use crate::decide::{Decision, Facts, History, NoUpdate, Wanted, decide, resolve};
 use crate::fleet::update_state::Blindly;
+use crate::rollout::{Asker, Ticket, Turn};
 use crate::store::jobs::{Inserted, JobRow};
 
 /// How the ids of these jobs begin; what follows is the id of the release. No other job may be called that.
@@ -39,6 +42,29 @@ struct OnOffer {
     is_silent: bool,
     /// ... though such devices can.
     blindly: bool,
+    /// A rollout gives it that, once this place of its log is stored.
+    ticket: Option<Ticket>,
+}
+
+impl OnOffer {
+    fn of(release: Option<&Arc<Release>>, decision: &Decision<'_>, facts: &Facts<'_>) -> Self {
+        Self {
+            release: release.cloned(),
+            is_offered: matches!(decision, Decision::Offer(_)),
+            is_useless: matches!(
+                decision,
+                Decision::NoUpdate(
+                    NoUpdate::UpToDate
+                        | NoUpdate::SameVersion
+                        | NoUpdate::OtherChip
+                        | NoUpdate::RunsNewer
+                )
+            ),
+            is_silent: facts.running_md5.is_none() && facts.running_sha256.is_none(),
+            blindly: facts.is_blind(),
+            ticket: None,
+        }
+    }
 }
 
 impl AwsService {
@@ -52,6 +78,11 @@ impl AwsService {
             return Ok(());
         };
         if seat.queue().next().is_some() {
+            return Ok(());
+        }
+        if let Some(ticket) = on_offer.ticket
+            && !self.rollouts.stored(ticket).await
+        {
             return Ok(());
         }
         let Some(job) = self
@@ -96,45 +127,45 @@ impl AwsService {
         };
         let key = thing.key.as_deref().unwrap_or_default();
         let (project, name) = (&*thing.project, &*thing.name);
-        let order = self.resolution;
-        let release = resolve(order, organization, project, name, key, Wanted::App);
-        let judge = |facts: &Facts<'_>, history: &History| {
-            let decision = decide(facts, release, history);
-            let on_offer = OnOffer {
-                release: release.cloned(),
-                is_offered: matches!(decision, Decision::Offer(_)),
-                is_useless: matches!(
-                    decision,
-                    Decision::NoUpdate(
-                        NoUpdate::UpToDate
-                            | NoUpdate::SameVersion
-                            | NoUpdate::OtherChip
-                            | NoUpdate::RunsNewer
-                    )
-                ),
-                is_silent: facts.running_md5.is_none() && facts.running_sha256.is_none(),
-                blindly: facts.is_blind(),
-            };
-            (decision, on_offer)
+        let resolve = |granted: &[_]| {
+            let (order, wanted) = (self.resolution, Wanted::App);
+            resolve(order, organization, project, name, key, wanted, granted)
         };
         let noted = self.note(thing, now, |device, state| {
-            let build = organization.build(state.sketch_md5, state.sketch_sha256);
-            let version = state.version.clone();
-            let facts = Facts {
-                family: state.family,
-                running_chip: build.and_then(|build| build.chip_id),
-                running_md5: state.sketch_md5,
-                running_sha256: state.sketch_sha256,
-                running_version: version.as_deref(),
-                running_build: build.map(|build| &**build),
-                free_space: state.free_space,
-                ..Facts::default()
+            let table = self.rollouts.of(thing.organization);
+            let facts = state.known(None, organization);
+            let asker = Asker {
+                facts: filter::Facts {
+                    project,
+                    key,
+                    last_seen: Millis(now.0),
+                    ..state.facts(name, organization)
+                },
+                wanted: Wanted::App,
+                md5: facts.running_md5,
+                sha256: facts.running_sha256,
+                continues: false,
             };
-            let (decision, on_offer) = judge(&facts, &state.history(None));
+            let turn = Turn::begin(table.as_deref(), organization, name, &asker, None, now);
+            let release = resolve(turn.granted());
+            let terms = turn.terms(release);
+            let facts = Facts {
+                allow_downgrade: terms.allow_downgrade,
+                ..facts
+            };
+            let decision = decide(&facts, release, &terms.of(state.history(None)));
+            let mut on_offer = OnOffer::of(release, &decision, &facts);
+            let (decision, ticket) = turn.settle(release, decision);
+            on_offer.is_offered = matches!(decision, Decision::Offer(_));
+            on_offer.ticket = ticket;
             state.told(device, None, &decision, None, now);
             on_offer
         });
-        noted.unwrap_or_else(|| judge(&Facts::default(), &History::default()).1)
+        noted.unwrap_or_else(|| {
+            let (release, facts) = (resolve(&[]), Facts::default());
+            let decision = decide(&facts, release, &History::default());
+            OnOffer::of(release, &decision, &facts)
+        })
     }
 
     /// The job for this release. `None`: a person has canceled it.

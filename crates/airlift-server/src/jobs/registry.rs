@@ -9,6 +9,7 @@ use crate::catalog::release::Release;
 use crate::clock::Timestamp;
 use crate::fleet::device::{CheckIn, Device, State};
 use crate::fleet::report::{Report, ResultState};
+use crate::rollout::Heard;
 
 /// Longest reason that is kept, in characters, as in reports over HTTP.
 const MAX_REASON: usize = 64;
@@ -81,6 +82,14 @@ impl AwsService {
         self.note(thing, now, |device, state| {
             state.hear_of_release(device, &release, &report, now);
         });
+        if let Some(organization) = self.catalog().snapshot().by_id(thing.organization) {
+            let heard = Heard {
+                report,
+                partition: release.partition.as_deref(),
+                is_news: true,
+            };
+            self.rollouts.hear(organization, &thing.name, &heard);
+        }
         Ok(())
     }
 }

@@ -23,12 +23,14 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Resolution;
 use crate::fleet::registry::Registry;
+use crate::rollout::Rollouts;
 use crate::store::database::Database;
 
 /// AWS IoT Jobs and MQTT file streams, for all things.
 pub(crate) struct AwsService {
     catalog: Arc<Catalog>,
     pub(super) registry: Arc<Registry>,
+    pub(super) rollouts: Arc<Rollouts>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) resolution: Resolution,
     pub(super) writer: ExecutionWriter,
@@ -45,6 +47,7 @@ impl AwsService {
     pub(crate) fn new(
         catalog: Arc<Catalog>,
         registry: Arc<Registry>,
+        rollouts: Arc<Rollouts>,
         clock: Arc<dyn Clock>,
         resolution: Resolution,
     ) -> Self {
@@ -52,6 +55,7 @@ impl AwsService {
             writer: ExecutionWriter::start(catalog.database.clone()),
             catalog,
             registry,
+            rollouts,
             clock,
             resolution,
             desks: Desks::default(),

@@ -27,12 +27,26 @@ impl AwsService {
             tracing::error!(%error, "jobs that were deleted before the start are still in the database");
         }
         let mut changes = self.catalog().changes();
+        let mut rollouts = self.rollouts.changes();
         let mut seen = Arc::clone(&self.catalog().snapshot());
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = look.tick() => self.end_what_is_due().await,
+                _ = look.tick() => {
+                    self.end_what_is_due().await;
+                    self.offer_by_turns().await;
+                }
+                changed = rollouts.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let changed = self.rollouts.take_changed();
+                    let things = self
+                        .desks
+                        .connected(|thing| changed.contains(&thing.organization));
+                    self.look_at(things, true).await;
+                }
                 changed = changes.changed() => {
                     if changed.is_err() {
                         return;
@@ -93,6 +107,14 @@ impl AwsService {
         let things = self
             .desks
             .connected(|thing| changed.contains(&thing.organization));
+        self.look_at(things, true).await;
+    }
+
+    /// A window opens and a minute passes without a word to anybody.
+    async fn offer_by_turns(self: &Arc<Self>) {
+        let things = self
+            .desks
+            .connected(|thing| self.rollouts.has_turn(thing.organization, &thing.name));
         self.look_at(things, true).await;
     }
 

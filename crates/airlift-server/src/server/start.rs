@@ -25,9 +25,11 @@ use crate::fleet::registry::Registry;
 use crate::fleet::writer::Writer;
 use crate::identity::authority::LazyAuthority;
 use crate::jobs::AwsService;
+use crate::rollout::Rollouts;
 use crate::store::cache::ImageCache;
 use crate::store::database::Database;
 use crate::store::objects::{self, Objects};
+use crate::store::rollouts::LogError;
 
 /// The update server, before it runs.
 #[derive(Debug)]
@@ -124,6 +126,8 @@ pub struct RunningServer {
     accepting: JoinHandle<()>,
     accepting_mqtt: Vec<JoinHandle<()>>,
     keeping_up: JoinHandle<()>,
+    rolling_out: JoinHandle<()>,
+    rollouts: Arc<Rollouts>,
     writing: JoinHandle<()>,
     writer: Arc<Writer>,
     database: Database,
@@ -178,6 +182,20 @@ impl Server {
             config.max_devices_per_organization,
             config.max_devices,
         ));
+        let rollouts = Rollouts::open(
+            database.clone(),
+            Arc::clone(&catalog),
+            Arc::clone(&registry),
+            Arc::clone(&parts.clock),
+        );
+        let rollouts = rollouts.await.map_err(|error| match error {
+            LogError::Database(source) => failed(source),
+            unreadable @ LogError::Unreadable { .. } => StartError::Content {
+                path: path.clone(),
+                message: unreadable.to_string(),
+            },
+        })?;
+        let rollouts = Arc::new(rollouts);
         let writer = Arc::new(Writer::new(Arc::clone(&registry), database.clone()));
         let tokens = Arc::new(Tokens::open(database.clone()).await.map_err(failed)?);
 
@@ -203,6 +221,7 @@ impl Server {
         let jobs = Arc::new(AwsService::new(
             Arc::clone(&catalog),
             Arc::clone(&registry),
+            Arc::clone(&rollouts),
             Arc::clone(&parts.clock),
             config.resolution,
         ));
@@ -219,6 +238,8 @@ impl Server {
             jobs: Arc::clone(&jobs),
             catalog: Arc::clone(&catalog),
             registry: Arc::clone(&registry),
+            rollouts: Arc::clone(&rollouts),
+            resolution: config.resolution,
             writer: Arc::clone(&writer),
             tokens,
             clock: Arc::clone(&parts.clock),
@@ -228,6 +249,7 @@ impl Server {
             esp_http: EspHttp {
                 catalog,
                 registry,
+                rollouts: Arc::clone(&rollouts),
                 clock: parts.clock,
                 resolution: config.resolution,
             },
@@ -246,6 +268,10 @@ impl Server {
         });
         let accepting_mqtt = sockets.serve(&door, &watched);
         let keeping_up = tokio::spawn(jobs.run(watched.clone()));
+        let rolling_out = tokio::spawn({
+            let (rollouts, watched) = (Arc::clone(&rollouts), watched.clone());
+            async move { rollouts.run(watched).await }
+        });
         let writing = tokio::spawn({
             let writer = Arc::clone(&writer);
             async move { writer.run(config.registry_flush, watched).await }
@@ -265,6 +291,8 @@ impl Server {
             accepting,
             accepting_mqtt,
             keeping_up,
+            rolling_out,
+            rollouts,
             writing,
             writer,
             database,
@@ -304,6 +332,10 @@ impl RunningServer {
         }
         let _ = (&mut self.keeping_up).await;
         let _ = (&mut self.writing).await;
+        if let Err(error) = self.rollouts.flush().await {
+            tracing::error!(%error, "the last events of rollouts could not be written");
+        }
+        self.rolling_out.abort();
         if let Err(error) = self.writer.flush().await {
             tracing::error!(%error, "the last check-ins could not be written");
         }
@@ -314,6 +346,7 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         let _ = self.phase.send(Phase::Cut);
+        self.rolling_out.abort();
     }
 }
 

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{SqlSafeStr as _, SqlitePool};
 
 /// The tables, version by version. A released file never changes; a change is a new file and a new line.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (
         1,
         "first",
@@ -33,6 +33,11 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
         5,
         "release_order",
         include_str!("../../migrations/sqlite/0005_release_order.sql"),
+    ),
+    (
+        6,
+        "rollouts",
+        include_str!("../../migrations/sqlite/0006_rollouts.sql"),
     ),
 ];
 

@@ -32,6 +32,8 @@ pub(crate) struct DeviceRow {
     pub(crate) first_seen: i64,
     pub(crate) last_seen: i64,
     pub(crate) check_ins: i64,
+    pub(crate) device_group: Option<String>,
+    pub(crate) tags: String,
     #[sqlx(flatten)]
     pub(crate) update: UpdateRow,
 }
@@ -92,21 +94,21 @@ pub(crate) struct EventRow {
 
 pub(super) const DEVICES: &str = "SELECT organization_id, node, project, key, family, chip_id, base_mac, sta_mac, \
      ap_mac, version, sketch_md5, sketch_sha256, sketch_size, free_space, chip_size, sdk_version, user_agent, address, \
-     first_seen, last_seen, check_ins, decision, decision_release, offered_sha256, offered_count, \
+     first_seen, last_seen, check_ins, device_group, tags, decision, decision_release, offered_sha256, offered_count, \
      offered_blindly, offered_at, result_state, result_sha256, result_version, result_reason, result_at FROM devices";
 pub(super) const SAVE_DEVICE: &str = "INSERT INTO devices (organization_id, node, project, key, family, chip_id, \
      base_mac, sta_mac, ap_mac, version, sketch_md5, sketch_sha256, sketch_size, free_space, chip_size, sdk_version, \
-     user_agent, address, first_seen, last_seen, check_ins, decision, decision_release, offered_sha256, offered_count, \
-     offered_blindly, offered_at, result_state, result_sha256, result_version, result_reason, result_at) \
+     user_agent, address, first_seen, last_seen, check_ins, device_group, tags, decision, decision_release, offered_sha256, \
+     offered_count, offered_blindly, offered_at, result_state, result_sha256, result_version, result_reason, result_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, \
-     $24, $25, $26, $27, $28, $29, $30, $31, $32) \
+     $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34) \
      ON CONFLICT (organization_id, node) DO UPDATE SET project = excluded.project, key = excluded.key, \
      family = excluded.family, chip_id = excluded.chip_id, base_mac = excluded.base_mac, sta_mac = excluded.sta_mac, \
      ap_mac = excluded.ap_mac, version = excluded.version, sketch_md5 = excluded.sketch_md5, \
      sketch_sha256 = excluded.sketch_sha256, sketch_size = excluded.sketch_size, free_space = excluded.free_space, \
      chip_size = excluded.chip_size, sdk_version = excluded.sdk_version, user_agent = excluded.user_agent, \
      address = excluded.address, last_seen = excluded.last_seen, check_ins = excluded.check_ins, \
-     decision = excluded.decision, decision_release = excluded.decision_release, \
+     device_group = excluded.device_group, tags = excluded.tags, decision = excluded.decision, decision_release = excluded.decision_release, \
      offered_sha256 = excluded.offered_sha256, offered_count = excluded.offered_count, \
      offered_blindly = excluded.offered_blindly, \
      offered_at = excluded.offered_at, result_state = excluded.result_state, result_sha256 = excluded.result_sha256, \
@@ -168,7 +170,9 @@ impl Database {
                 .bind(&d.address)
                 .bind(d.first_seen)
                 .bind(d.last_seen)
-                .bind(d.check_ins);
+                .bind(d.check_ins)
+                .bind(&d.device_group)
+                .bind(&d.tags);
             bind_update(query, &d.update)
                 .execute(&mut *transaction)
                 .await?;

@@ -21,5 +21,6 @@ mod old_database;
 mod partitions;
 mod publishing;
 mod raw;
+mod rollouts;
 mod tokens;
 mod updates;

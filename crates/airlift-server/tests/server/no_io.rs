@@ -71,7 +71,7 @@ async fn checks_and_warm_downloads_go_on_without_store_and_database() {
 }
 
 /// Fills all of the database's files with nonsense, in place: they are mapped, so they may not shrink.
-fn destroy_database(server: &TestServer) {
+pub(crate) fn destroy_database(server: &TestServer) {
     for name in ["airlift.db", "airlift.db-wal", "airlift.db-shm"] {
         let path = server.data.path().join(name);
         let length = std::fs::metadata(&path).unwrap().len();

@@ -85,7 +85,7 @@ fn the_most_specific_place_that_has_a_release_counts() {
     ];
     for (order, places, project, node, key, expected) in table {
         let organization = organization(places);
-        let found = resolve(*order, &organization, project, node, key, Wanted::App)
+        let found = resolve(*order, &organization, project, node, key, Wanted::App, &[])
             .map(|release| release.id);
         assert_eq!(
             found, *expected,
@@ -104,16 +104,33 @@ fn the_newest_release_of_a_place_counts_until_it_is_withdrawn() {
     withdrawn.withdrawn_at = Some(1);
     organization.add(Arc::new(Release::try_from(withdrawn).unwrap()));
     assert_eq!(
-        resolve(Current, &organization, "lotus", "n", "sht30", Wanted::App)
-            .unwrap()
-            .id,
+        resolve(
+            Current,
+            &organization,
+            "lotus",
+            "n",
+            "sht30",
+            Wanted::App,
+            &[]
+        )
+        .unwrap()
+        .id,
         7
     );
 }
 
 /// What is wanted, and the release that is found for node `esp32-1` with key `sht30`.
 fn found(organization: &Organization, wanted: Wanted<'_>) -> Option<i64> {
-    resolve(Current, organization, "lotus", "esp32-1", "sht30", wanted).map(|release| release.id)
+    resolve(
+        Current,
+        organization,
+        "lotus",
+        "esp32-1",
+        "sht30",
+        wanted,
+        &[],
+    )
+    .map(|release| release.id)
 }
 
 #[test]

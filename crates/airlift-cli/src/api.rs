@@ -55,6 +55,10 @@ pub(crate) struct Upload<'a> {
     /// Base64, of a key that is not here.
     pub(crate) signature: Option<&'a str>,
     pub(crate) force: bool,
+    /// Offered by rollouts only.
+    pub(crate) hold: bool,
+    /// Offered also to devices that run a newer version.
+    pub(crate) allow_downgrade: bool,
 }
 
 /// A release that was published.
@@ -73,6 +77,9 @@ pub(crate) struct Published {
     pub(crate) sha256: String,
     /// `false`: the server offered exactly this already.
     pub(crate) created: bool,
+    /// Offered by rollouts only.
+    #[serde(default)]
+    pub(crate) held: bool,
     /// The release that was offered before.
     pub(crate) replaces: Option<i64>,
     /// Base64.
@@ -296,6 +303,28 @@ impl Api {
         Ok(self.send::<Created>(request).await?.token)
     }
 
+    /// A request below an organization, with JSON in and out.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        organization: &str,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&serde_json::Value>,
+    ) -> anyhow::Result<serde_json::Value> {
+        let segments = [&["organizations", organization], path].concat();
+        let mut url = self.url(&segments);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self.client.request(method, url).bearer_auth(&self.token);
+        let mut request = request.timeout(PATIENCE);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.send(request).await
+    }
+
     /// Whether server and token are good: to be told before an upload, not in the middle of it.
     pub(crate) async fn check_token(&self) -> anyhow::Result<()> {
         let request = self.request(Method::GET, &["organizations"]);
@@ -339,9 +368,13 @@ impl Api {
                 .into_iter()
                 .filter_map(|(name, text)| Some((name, text?))),
         );
-        if upload.force {
-            query.push(("force", "true"));
-        }
+        let flags = [
+            ("force", upload.force),
+            ("hold", upload.hold),
+            ("allow_downgrade", upload.allow_downgrade),
+        ];
+        let set = flags.into_iter().filter(|(_, is_set)| *is_set);
+        query.extend(set.map(|(name, _)| (name, "true")));
         let segments = ["organizations", &place.organization, "releases"];
         let mut url = self.url(&segments);
         url.query_pairs_mut().extend_pairs(query);

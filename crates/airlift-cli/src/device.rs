@@ -1,10 +1,11 @@
-//! `airlift device`: virtual devices, and what real ones need to sign in.
+//! `airlift device`: virtual devices, what real ones need to sign in, and what a server knows of them.
 
 mod config;
 mod enroll;
 mod flash;
 mod image;
 mod jobs;
+mod known;
 mod new;
 mod revoke;
 mod run;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Show(show::Args),
     Flash(flash::Args),
     SampleImage(image::Args),
+    List(known::List),
+    Tag(known::Tag),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -35,5 +38,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Show(args) => show::run(&args),
         Command::Flash(args) => flash::run(&args),
         Command::SampleImage(args) => image::run(&args),
+        Command::List(args) => known::list(&args),
+        Command::Tag(args) => known::tag(&args),
     }
 }

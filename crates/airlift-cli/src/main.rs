@@ -7,12 +7,16 @@ mod api;
 mod demo;
 mod device;
 mod esp;
+mod explain;
 mod file;
 mod firmware;
 mod image;
 mod job;
 mod output;
 mod publish;
+mod release;
+mod remote;
+mod rollout;
 mod screen;
 mod serve;
 mod signing;
@@ -36,10 +40,17 @@ enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Publish(publish::Args),
+    /// What was published: list, show, withdraw, open, notes
+    #[command(subcommand)]
+    Release(release::Command),
+    /// Releases that devices get by turns: create, list, show, pause, resume, abort, retry, approve
+    #[command(subcommand)]
+    Rollout(rollout::Command),
+    Explain(explain::Args),
     /// Jobs for things, as AWS IoT Jobs has them
     #[command(subcommand)]
     Job(job::Command),
-    /// Devices: virtual ones in flash files, updated as real ones are; and what real ones need to sign in
+    /// Devices: virtual ones in flash files, updated as real ones are; what real ones need to sign in; and what a server knows of them
     #[command(subcommand)]
     Device(device::Command),
     /// Matter OTA images: one payload, or several images in one file
@@ -56,6 +67,9 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Publish(args) => publish::run(&args),
+        Command::Release(command) => release::run(command),
+        Command::Rollout(command) => rollout::run(command),
+        Command::Explain(args) => explain::run(&args),
         Command::Job(command) => job::run(command),
         Command::Device(command) => device::run(command),
         Command::Image(command) => image::run(command),

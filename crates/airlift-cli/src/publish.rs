@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reqwest::Method;
 
 use crate::api::{Api, Place, Published, PublishedMatter, Upload};
 use crate::output::{self, Look};
+use crate::rollout::Stages;
 use crate::signing::Key;
 
 /// Publish a firmware image, or data for a partition
@@ -68,6 +70,15 @@ pub(crate) struct Args {
     /// Publish even if the devices have run images for another chip or product, or of another project, or if the data is an app
     #[arg(long)]
     force: bool,
+    /// Devices get it also if they run a newer version
+    #[arg(long)]
+    allow_downgrade: bool,
+    /// Offer it to nobody yet: only rollouts give it to devices (airlift rollout create)
+    #[arg(long)]
+    hold: bool,
+    /// The same, and begin a rollout at once: in these stages, and then to all others
+    #[arg(long, value_name = "STAGES", num_args = 0..=1, default_missing_value = "10%,50%", require_equals = true)]
+    rollout: Option<Stages>,
     /// Print the answer of the server as JSON
     #[arg(long)]
     json: bool,
@@ -126,11 +137,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for (flag, name, longest) in names {
         check_name(flag, name, longest)?;
     }
-    let published = runtime.block_on(publish(args, &place))?;
+    let (published, rollout) = runtime.block_on(publish(args, &place))?;
     if args.json {
-        output::print(&format!("{}\n", serde_json::to_string_pretty(&published)?));
+        let mut answer = serde_json::to_value(&published)?;
+        if let (Some(rollout), Some(fields)) = (rollout, answer.as_object_mut()) {
+            fields.insert("rollout".to_owned(), rollout);
+        }
+        output::print(&format!("{}\n", serde_json::to_string_pretty(&answer)?));
     } else {
-        output::print(&summary(args, &place, &published));
+        let rollout = rollout.map(|rollout| rollout["id"].to_string());
+        output::print(&summary(args, &place, &published, rollout.as_deref()));
     }
     Ok(())
 }
@@ -159,7 +175,11 @@ pub(crate) fn check_name(flag: &str, name: Option<&String>, longest: usize) -> a
     Ok(())
 }
 
-async fn publish(args: &Args, place: &Place) -> anyhow::Result<Published> {
+/// What was published, and the rollout that was begun.
+async fn publish(
+    args: &Args,
+    place: &Place,
+) -> anyhow::Result<(Published, Option<serde_json::Value>)> {
     let api = Api::new(&args.server, &args.token)?;
     let size = image_size(&args.file)?;
     let key = args.sign_key.as_deref().map(Key::read).transpose()?;
@@ -175,6 +195,8 @@ async fn publish(args: &Args, place: &Place) -> anyhow::Result<Published> {
         file_system: args.file_system.map(FileSystem::name),
         signature: signed.as_ref().map(|signed| signed.signature.as_str()),
         force: args.force,
+        hold: args.hold || args.rollout.is_some(),
+        allow_downgrade: args.allow_downgrade,
     };
     let published = api
         .publish(place, &upload, move |bytes| sent.inc(bytes))
@@ -189,7 +211,20 @@ async fn publish(args: &Args, place: &Place) -> anyhow::Result<Published> {
     if let Some(signed) = &signed {
         signed.check(&args.file, &published.sha256)?;
     }
-    Ok(published)
+    let Some(stages) = &args.rollout else {
+        return Ok((published, None));
+    };
+    let plan = serde_json::json!({ "release": published.id, "stages": stages.0 });
+    let rollout = api
+        .call(Method::POST, &args.org, &["rollouts"], &[], Some(&plan))
+        .await
+        .with_context(|| {
+            format!(
+                "release {} is published and held, and its rollout was not begun",
+                published.id
+            )
+        })?;
+    Ok((published, Some(rollout)))
 }
 
 /// What can be said of the file before the server is bothered.
@@ -225,7 +260,7 @@ pub(crate) fn upload_bar(size: u64) -> ProgressBar {
     bar
 }
 
-fn summary(args: &Args, place: &Place, published: &Published) -> String {
+fn summary(args: &Args, place: &Place, published: &Published, rollout: Option<&str>) -> String {
     let look = Look::stdout();
     let file = args.file.display();
     let project = place.project.as_deref().unwrap_or("all projects");
@@ -260,6 +295,17 @@ fn summary(args: &Args, place: &Place, published: &Published) -> String {
     for warning in &published.warnings {
         text += &format!("  note     {warning}\n");
     }
+    text += &match (rollout, published.held) {
+        (Some(rollout), _) => format!(
+            "  rollout  {rollout}: airlift rollout show {rollout} --org {}\n",
+            args.org
+        ),
+        (None, true) => format!(
+            "  held     nobody is offered it yet: airlift rollout create --release {} --org {}\n",
+            published.id, args.org
+        ),
+        (None, false) => String::new(),
+    };
     let node = place.node.as_deref().unwrap_or("NODE");
     let project = place.project.as_deref().unwrap_or("PROJECT");
     text += &format!(

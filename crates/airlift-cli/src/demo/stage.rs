@@ -168,6 +168,8 @@ impl Stage {
             file_system: None,
             signature,
             force: false,
+            hold: false,
+            allow_downgrade: false,
         };
         self.runtime
             .block_on(self.api.publish(place, &upload, |_| {}))

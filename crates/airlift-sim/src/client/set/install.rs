@@ -363,11 +363,13 @@ impl Running<'_> {
                 Err(message) => return Ok(Fetched::Part(message)),
             };
             let bytes = &received[..piece.length];
-            came += bytes.len() as u32;
+            came = u32::saturating_add(came, bytes.len() as u32);
             file.take(at, bytes);
             if head.is_none() {
                 // It is in front of everything that could be known, so that it comes as a whole.
-                start.extend(bytes);
+                let known = start.len().checked_sub(at as usize);
+                let new = known.and_then(|known| bytes.get(known..));
+                start.extend(new.unwrap_or_default());
                 head = Head::of(&start);
                 if let Some(head) = &head
                     && let Err(refusal) = self.begin_image(&stream.offer, head, version)?

@@ -243,6 +243,34 @@ fn a_server_that_gives_no_parts_of_an_image_gives_all_of_it_and_is_asked_once_mo
 }
 
 #[test]
+fn a_connection_that_breaks_within_the_header_is_made_again_whatever_the_server_can() {
+    let new = large(2);
+    let image = new.image();
+    for gives_parts in [false, true] {
+        let mut answers = Door::open(&door(&image));
+        let mut left = 3;
+        let peer = Peer::start(move |request| {
+            let answer = match gives_parts {
+                true => answers(request),
+                false => answers(&request.replace("Range: ", "x-Other: ")),
+            };
+            let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+            let most = end.unwrap() + 4 + 40 - 10 * left;
+            if request.starts_with("GET") && left > 0 {
+                left -= 1;
+                return answer[..most].to_vec();
+            }
+            answer
+        });
+        let mut bench = four_parts(&peer);
+        assert!(matches!(bench.check().0.unwrap(), Settled::Updated { .. }));
+        assert!(new.is_in(&mut bench));
+        let confirmed = format!("state=confirmed; sha256={}; version=2.0", image.sha256());
+        assert_eq!(told(&peer), [confirmed.as_str()], "{gives_parts}");
+    }
+}
+
+#[test]
 fn what_goes_on_has_to_have_the_header_that_was_begun_with() {
     let new = large(2);
     let image = new.image();

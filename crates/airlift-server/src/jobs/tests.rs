@@ -17,6 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Resolution;
 use crate::digest::Sha256;
 use crate::fleet::registry::Registry;
+use crate::rollout::Rollouts;
 use crate::store::cache::ImageCache;
 use crate::store::catalog::ReleaseRow;
 use crate::store::database::Database;
@@ -231,11 +232,18 @@ async fn open(
         .unwrap();
     let objects = Objects::new(local(data.path()).unwrap());
     let images = ImageCache::new(objects, cache);
-    let catalog = Arc::new(Catalog::open(database, images).await.unwrap());
+    let catalog = Arc::new(Catalog::open(database.clone(), images).await.unwrap());
     let registry = Arc::new(Registry::restore(&[], &[], 1000, 1000));
+    let rollouts = Rollouts::open(
+        database,
+        Arc::clone(&catalog),
+        Arc::clone(&registry),
+        clock.clone(),
+    );
     let service = Arc::new(AwsService::new(
         Arc::clone(&catalog),
         Arc::clone(&registry),
+        Arc::new(rollouts.await.unwrap()),
         clock.clone(),
         Resolution::Current,
     ));
@@ -284,6 +292,9 @@ fn release_row(
         withdrawn_at: None,
         matter: Default::default(),
         signature: None,
+        held: 0,
+        allow_downgrade: 0,
+        notes: None,
     }
 }
 

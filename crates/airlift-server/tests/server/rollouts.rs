@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use fleet::Fleet;
 
-use crate::harness::{TestServer, send};
+use crate::harness::send;
 use crate::images::esp32;
 use airlift_formats::esp::app_image::ChipId;
 

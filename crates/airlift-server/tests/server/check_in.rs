@@ -51,6 +51,7 @@ async fn everything_that_a_client_says_is_kept_with_the_time() {
             "sketch_size": 1_006_448, "free_space": 1_966_080, "chip_size": 4_194_304, "sdk_version": "v5.3.2",
             "first_seen": "2026-11-20T20:08:29.042Z", "last_seen": "2026-11-20T20:09:29.042Z", "check_ins": 2,
             "decision": "no-release", "decision_release": null, "running_release": null, "partitions": [], "events": null,
+            "group": null, "tags": [],
         })
     );
     assert_eq!(events.as_array().unwrap().len(), 1, "{events}");

@@ -28,7 +28,7 @@ async fn a_release_of_data_says_what_it_is_for() {
             "version": "1.2.0", "size": image.len(), "md5": md5_hex(&image), "sha256": sha256_hex(&image),
             "running_md5": [], "running_sha256": null, "family": null, "chip_id": null,
             "encoding": "plain", "image_version": null, "image_project": null, "published_at": null,
-            "published_by": 1, "withdrawn_at": null, "signature": null, "offered": true, "created": true, "replaces": null,
+            "published_by": 1, "withdrawn_at": null, "signature": null, "held": false, "allow_downgrade": false, "notes": null, "offered": true, "created": true, "replaces": null,
             "warnings": [],
         })
     );

@@ -44,7 +44,7 @@ async fn a_release_says_all_that_is_known_of_it() {
             "version": "1.2.0", "size": image.len(), "md5": md5_hex(&image), "sha256": sha256_hex(&image),
             "running_md5": [md5_hex(&image)], "running_sha256": null, "family": "esp32", "chip_id": 5,
             "encoding": "plain", "image_version": "1.0.0", "image_project": "golden", "published_at": null,
-            "published_by": 1, "withdrawn_at": null, "signature": null, "offered": true, "created": true, "replaces": null,
+            "published_by": 1, "withdrawn_at": null, "signature": null, "held": false, "allow_downgrade": false, "notes": null, "offered": true, "created": true, "replaces": null,
             "warnings": ["the image says that it is version \"1.0.0\", published as \"1.2.0\""],
         })
     );

@@ -12,7 +12,7 @@ use crate::remote::{Remote, short_time};
 /// List devices that a server knows
 #[derive(clap::Args)]
 pub(crate) struct List {
-    /// Only these, for example 'version<2.0 and tag=lab and last_seen>7d'
+    /// Only these, for example `version<2.0 and tag=lab and last_seen>7d`
     #[arg(long, value_name = "FILTER")]
     filter: Option<Filter>,
     /// Devices behind this one in the order of the names: 1000 are listed at once

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::resolve::{Spot, spots};
 use super::rule::{Facts, History, Rule};
 use super::{Wanted, rule};
-use crate::catalog::release::{Release, TargetKind};
+use crate::catalog::release::{Family, Release, TargetKind};
 use crate::catalog::snapshot::Organization;
 use crate::config::Resolution;
 use crate::digest::Sha256;
@@ -127,13 +127,10 @@ fn describe(rule: Rule, facts: &Facts<'_>, release: &Release, history: &History)
     match rule {
         Rule::Chip => format!(
             "the device is {}, the release is for {}",
-            hardware(
-                facts.family.map(|family| family.as_str()),
-                facts.running_chip
-            ),
+            hardware(facts.family.map(Family::as_str), facts.running_chip),
             match (release.family, release.chip_id) {
                 (None, None) => "any".to_owned(),
-                (family, chip) => hardware(family.map(|family| family.as_str()), chip),
+                (family, chip) => hardware(family.map(Family::as_str), chip),
             }
         ),
         Rule::Digest => match (facts.running_md5, facts.running_sha256) {
